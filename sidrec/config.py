@@ -1,0 +1,355 @@
+"""The configuration of a run: one TOML file, one frozen pydantic model a stage.
+
+The same word names the room, the command and the table. An unknown key is refused with the nearest known one.
+A new knob goes here, with a description, and never into a flag: ``--set section.key=value`` reaches all of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sidrec.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class DemoSource(_Table):
+    """The simulated pet-supplies shop that comes with sidrec."""
+
+    products: int = Field(2000, ge=50, description="Products in the simulated catalogue.")
+    customers: int = Field(5000, ge=50, description="Customers who buy from it.")
+
+
+class ColumnMap(_Table):
+    """Which column of your tables holds what. Empty: there is none. ``category`` and ``features`` may be lists."""
+
+    item_id: str = Field("item_id", description="Item id, in both tables.")
+    title: str = Field("title", description="Title of an item; required.")
+    description: str = Field("", description="Long text of an item.")
+    features: str = Field("", description="Bullet points: a list, or one text.")
+    brand: str = Field("", description="Brand or maker.")
+    category: str = Field("", description="Category path: a list, or text split at category_separator.")
+    price: str = Field("", description="Price; text such as '$1,299.00' is read.")
+    user_id: str = Field("user_id", description="Customer id, in the interactions table.")
+    interaction_item_id: str = Field("", description="Item id in the interactions table, where it has another name.")
+    timestamp: str = Field("timestamp", description="Time of purchase: a number or an ISO date. Empty: the file's order.")
+
+
+class TablesSource(_Table):
+    """Your own tables: CSV, TSV, JSONL or Parquet, gzipped or not, told by the file's ending."""
+
+    folder: str = Field("", description="Folder of the files below; relative to the config file.")
+    items: str = Field("items.csv", description="The catalogue, one row an item.")
+    interactions: str = Field("interactions.csv", description="The purchase log, one row a purchase.")
+    columns: ColumnMap = Field(default_factory=ColumnMap, description="Which column holds what.")
+    category_separator: str = Field(">", description="Splits a category path given as one text.")
+
+
+class AmazonSource(_Table):
+    """Amazon Reviews 2023, by category, from local files or downloaded with huggingface_hub."""
+
+    category: str = Field("Pet_Supplies", description="Category as in the file names, e.g. Pet_Supplies.")
+    folder: str = Field("", description="Folder with the files; empty: download to the Hugging Face cache.")
+    interactions: Literal["5core", "reviews"] = Field(
+        "5core", description="'5core': the 5-core rating CSV; 'reviews': the raw review JSONL."
+    )
+
+
+class IngestConfig(_Table):
+    """Read, clean, filter, split."""
+
+    source: Literal["demo", "tables", "amazon-2023"] = Field("demo", description="Which of the three tables below is used.")
+    demo: DemoSource = Field(default_factory=DemoSource, description="The demo shop.")
+    tables: TablesSource = Field(default_factory=TablesSource, description="Your own tables.")
+    amazon: AmazonSource = Field(default_factory=AmazonSource, description="Amazon Reviews 2023.")
+    max_bad_share: Share = Field(0.01, description="Share of unreadable rows past which a file is refused.")
+    max_title_chars: Positive = Field(200, description="Titles are cut at the last whole word within this length.")
+    max_description_chars: Positive = Field(1000, description="The same for descriptions.")
+    max_features_chars: Positive = Field(600, description="The same for all features of an item together.")
+    min_text_chars: Count = Field(0, description="Items with less text (title and description) are left out.")
+    user_core: Positive = Field(5, description="k-core: users with fewer purchases are left out.")
+    item_core: Count = Field(
+        0, description="k-core: items bought less often are left out; 0 keeps the whole catalogue, bought or not."
+    )
+    max_users: Count = Field(0, description="Keep at most so many users, drawn by the seed; 0: all.")
+    max_items: Count = Field(0, description="Keep at most so many items, the most bought first; 0: all.")
+    max_history: Positive = Field(100, description="Keep the latest so many purchases of a user.")
+    split: Literal["leave-last-out", "global-time"] = Field(
+        "leave-last-out",
+        description="'leave-last-out': the last purchase of each user is test, the one before it validation; comparable "
+        "with the literature, but one user's training purchases may be later than another's test purchase. "
+        "'global-time': two points in time for all; as in production, but few users have purchases on both sides.",
+    )
+    valid_share: Share = Field(0.1, description="global-time: share of purchases in validation.")
+    test_share: Share = Field(0.1, description="global-time: share of purchases in test.")
+    cold_share: Share = Field(0.03, description="Share of items whose text nothing may learn from, to measure new items.")
+
+
+class EmbedConfig(_Table):
+    """Item text to unit vectors."""
+
+    encoder: str = Field(
+        "tfidf",
+        description="'tfidf' (TF-IDF and truncated SVD; no download), or a sentence-transformers model by name or folder.",
+    )
+    dimension: Positive = Field(128, description="tfidf: width after the truncated SVD.")
+    fields: tuple[Literal["title", "brand", "category", "features", "description"], ...] = Field(
+        ("title", "brand", "category", "features", "description"), description="What goes into an item's text, in this order."
+    )
+    max_chars: Positive = Field(2000, description="An item's text is cut here, at a whole word.")
+    batch_size: Positive = Field(64, description="sentence-transformers: texts a batch, of similar length.")
+    device: str = Field("auto", description="sentence-transformers: 'auto', 'cpu', 'cuda'...")
+
+
+class QuantizeConfig(_Table):
+    """Vectors to semantic IDs."""
+
+    method: Literal["residual-kmeans"] = Field("residual-kmeans", description="How codes are learned.")
+    levels: tuple[Positive, ...] = Field((256, 256, 256), min_length=1, description="Codes of each learned level.")
+    tie_codes: Positive = Field(
+        256, description="Codes of the last level, which breaks ties by item id; grown where one group is larger."
+    )
+    iterations: Positive = Field(50, description="Lloyd steps a level at most.")
+    tolerance: float = Field(1e-4, ge=0.0, description="Stop when the mean squared error falls by a smaller share.")
+    behaviour_weight: float = Field(
+        0.0,
+        ge=0.0,
+        description="Weight of co-purchase vectors (training purchases only) beside the text vectors; 0: text alone.",
+    )
+    behaviour_dimension: Positive = Field(64, description="Width of the co-purchase vectors.")
+
+
+EVALUATED_TASKS = (
+    "title_to_sid",
+    "description_to_sid",
+    "features_to_sid",
+    "seq_last_2",
+    "seq_last_3",
+    "seq_last_5",
+    "copurchase_forward",
+    "copurchase_backward",
+    "sid_to_title",
+    "sid_to_description",
+    "sid_to_features",
+)
+"""The 11 tasks of the reference, by its names."""
+
+TRAINED_ONLY_TASKS = (
+    "purchase_history",
+    "sid_to_category",
+    "sid_to_context",
+    "title_start_to_sid",
+    "title_middle_to_sid",
+    "description_snippet_to_sid",
+    "category_to_sid",
+    "attributes_to_sid",
+    "similar_items",
+    "prefix_to_category",
+    "prefix_to_examples",
+    "category_transition",
+    "bought_together",
+)
+"""Trained as well. ``purchase_history`` holds a whole history in one answer: every split point at once."""
+
+TASKS = EVALUATED_TASKS + TRAINED_ONLY_TASKS
+
+
+class ConverseConfig(_Table):
+    """Items and histories to conversations."""
+
+    weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
+        default_factory=dict,
+        description="How often each example of a task is written: 0 never, 0.1 a tenth of them, 3 three times in different "
+        "wordings. Tasks that are not named have the weight below.",
+    )
+    default_weight: float = Field(1.0, ge=0.0, description="Weight of every task not named in weights.")
+    max_per_task: Count = Field(0, description="Cap on the conversations of one task, drawn by the seed; 0: none.")
+    caps: dict[str, Count] = Field(default_factory=dict, description="The same for single tasks.")
+    window: Positive = Field(4, description="Co-purchase: two purchases at most so many places apart.")
+    max_history_items: Positive = Field(20, description="Items of a history that are shown to the model, the latest ones.")
+    valid_per_task: Count = Field(300, description="Validation conversations of each task.")
+    test_per_task: Count = Field(3000, description="Evaluation samples of each task; 0: all.")
+
+    @model_validator(mode="after")
+    def _known_tasks(self) -> ConverseConfig:
+        for table in (self.weights, self.caps):
+            for name in table:
+                if name not in TASKS:
+                    raise ValueError(f"unknown task {name!r}{_nearest(name, TASKS)}")
+        return self
+
+
+class TinyModel(_Table):
+    """Shape of the small Qwen3 that ``base_model = "tiny"`` builds, with random weights and its own tokenizer."""
+
+    hidden: Positive = Field(128, description="Width.")
+    layers: Positive = Field(3, description="Decoder layers.")
+    heads: Positive = Field(4, description="Attention heads.")
+    kv_heads: Positive = Field(2, description="Key and value heads.")
+    head_dim: Positive = Field(32, description="Width of a head.")
+    intermediate: Positive = Field(384, description="Width inside the MLP.")
+    vocabulary: int = Field(4096, ge=300, description="Tokens of the byte-level BPE trained on the corpus.")
+    max_position: Positive = Field(4096, description="Longest sequence.")
+
+
+class StageConfig(_Table):
+    """One training stage."""
+
+    steps: Count = Field(0, description="Optimiser steps; 0: as many as the epochs make.")
+    epochs: float = Field(1.0, ge=0.0, description="Passes over the conversations, where steps is 0.")
+    tokens_per_step: Positive = Field(16384, description="Tokens that one optimiser step sees, over all micro-batches.")
+    tokens_per_batch: Positive = Field(8192, description="Tokens of one packed micro-batch; less needs less memory.")
+    learning_rate: float = Field(1e-3, gt=0.0, description="Peak learning rate.")
+    min_learning_rate_ratio: Share = Field(0.2, description="Cosine schedule: the end, as a share of the peak.")
+    warmup_ratio: Share = Field(0.03, description="Share of the steps with a rising learning rate.")
+    weight_decay: float = Field(0.01, ge=0.0, description="AdamW's decoupled weight decay (matrices only).")
+    beta2: float = Field(0.95, gt=0.0, lt=1.0, description="AdamW's second-moment decay.")
+    clip: float = Field(1.0, gt=0.0, description="Largest gradient norm.")
+    dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout after attention, MLP and embedding, from scratch.")
+    optimizer: Literal["adamw", "adamw8bit"] = Field("adamw", description="'adamw8bit' needs the extra 'train8bit' (torchao).")
+    gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, about a third slower.")
+    checkpoint_minutes: float = Field(5.0, gt=0.0, description="Time between checkpoints.")
+    keep_checkpoints: Positive = Field(2, description="How many checkpoints are kept.")
+    valid_every: Count = Field(0, description="Steps between validation losses; 0: only at the end.")
+
+
+class TrainConfig(_Table):
+    """Vocabulary surgery and the two training stages."""
+
+    base_model: str = Field("tiny", description="'tiny', a Hugging Face folder, or a hub name such as Qwen/Qwen3-1.7B.")
+    tiny: TinyModel = Field(default_factory=TinyModel, description="Shape of the tiny model.")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Master weights; bfloat16 wants adamw8bit.")
+    device: str = Field("auto", description="'auto', 'cpu', 'cuda'...")
+    initial_rows: Literal["mean", "title-mean"] = Field(
+        "title-mean", description="Start of the new rows: the mean row with noise, or the mean of title-token rows."
+    )
+    max_tokens: Positive = Field(1024, description="Longest conversation; a longer one is left out and counted.")
+    vocabulary: StageConfig = Field(
+        default_factory=lambda: StageConfig(steps=100), description="Stage 1: only the new rows learn."
+    )
+    full: StageConfig = Field(default_factory=StageConfig, description="Stage 2: everything learns.")
+
+
+class RecommendConfig(_Table):
+    """Decode items."""
+
+    k: Positive = Field(10, description="Items a request.")
+    beams: Positive = Field(20, description="Beams; raised to k where k is larger.")
+    exclude_seen: bool = Field(False, description="Never recommend what the history holds.")
+    batch_size: Positive = Field(64, description="Requests decoded at once.")
+    device: str = Field("auto", description="'auto', 'cpu', 'cuda'...")
+
+
+class EvaluateConfig(_Table):
+    """Measure, beside baselines."""
+
+    cutoffs: tuple[Positive, ...] = Field((5, 10), min_length=1, description="Cut-offs of Recall and NDCG.")
+    max_users: Count = Field(0, description="Next item: so many users at most, drawn by the seed; 0: all.")
+    beams: Positive = Field(20, description="Beams when decoding for evaluation.")
+    text_tokens: Positive = Field(48, description="Longest generated text in the tasks that ask for text.")
+
+
+class RunConfig(_Table):
+    """Everything that decides the result of a run."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$", description="Name of the run; also its folder under runs/.")
+    seed: Count = Field(0, description="The one seed. The same seed on CPU gives the same bytes.")
+    ingest: IngestConfig = Field(default_factory=IngestConfig, description="Read, clean, filter, split.")
+    embed: EmbedConfig = Field(default_factory=EmbedConfig, description="Item text to unit vectors.")
+    quantize: QuantizeConfig = Field(default_factory=QuantizeConfig, description="Vectors to semantic IDs.")
+    converse: ConverseConfig = Field(default_factory=ConverseConfig, description="Conversations to learn from.")
+    train: TrainConfig = Field(default_factory=TrainConfig, description="Vocabulary surgery and training.")
+    recommend: RecommendConfig = Field(default_factory=RecommendConfig, description="Decode items.")
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Measure, beside baselines.")
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a TOML file and apply ``section.key=value`` overrides; relative folders become relative to the file.
+
+    Raises:
+        ConfigError: the file is missing or no TOML, a key is unknown, or a value is out of range.
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no config file {path}; `sidrec init` writes one for your tables") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from None
+    return parse_config(table, overrides, base=path.parent, where=str(path))
+
+
+def parse_config(
+    table: Mapping[str, Any], overrides: Sequence[str] = (), *, base: Path | None = None, where: str = "config"
+) -> RunConfig:
+    """Validate a table; see ``load_config``. A folder given in an override is relative to the working directory."""
+    merged = _deep_copy(table)
+    if base is not None:
+        for source in ("tables", "amazon"):
+            section = merged.get("ingest", {}).get(source) if isinstance(merged.get("ingest"), dict) else None
+            if isinstance(section, dict) and (section.get("folder") or source == "tables"):
+                section["folder"] = str(base / str(section.get("folder", "")))
+    for override in overrides:
+        _apply(merged, override)
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(_sentence(e) for e in error.errors())) from None
+
+
+def _deep_copy(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _deep_copy(v) if isinstance(v, Mapping) else v for k, v in table.items()}
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    key, equals, raw = override.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise ConfigError(f"--set {override!r}: expected section.key=value, e.g. --set train.full.epochs=3")
+    try:
+        value = tomllib.loads(f"v = {raw}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = raw  # a bare word is a string: --set ingest.source=demo
+    for name in path[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override!r}: {name!r} is a value, not a table")
+    table[path[-1]] = value
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def _sentence(error: Any) -> str:
+    loc = [str(part) for part in error["loc"]]
+    where = ".".join(loc) or "the file"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {where!r}{_nearest(loc[-1], _keys_at(loc[:-1]))}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    found = error.get("input")
+    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) else ""
+    return f"{where}: {message}{shown}"
+
+
+def _keys_at(path: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = RunConfig
+    for name in path:
+        kind = model.model_fields[name].annotation if name in model.model_fields else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        model = kind
+    return list(model.model_fields)
