@@ -1,0 +1,125 @@
+"""The values of ``types.py`` as files inside an artefact folder: Parquet, safetensors and JSON, never pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from safetensors.numpy import load_file, save_file
+
+from sidrec import columns as c
+from sidrec.types import Conversation, Corpus, ItemCodes, ItemVectors, Message, TaskSample
+
+ROWS_PER_SHARD = 200_000  # about 100 MB of messages in memory
+_SIZES = "sidrec.sizes"
+
+_MESSAGE_SCHEMA: dict[str, pl.DataType] = {
+    c.TASK: pl.String(),
+    c.MESSAGES: pl.List(pl.Struct({"role": pl.String(), "content": pl.String()})),
+    c.SPANS: pl.List(pl.List(pl.Int32())),
+    c.ITEM_INDEX: pl.Int32(),
+}
+_SAMPLE_SCHEMA: dict[str, pl.DataType] = {
+    **_MESSAGE_SCHEMA,
+    "reference": pl.String(),
+    "history": pl.List(pl.Int32()),
+    c.COLD: pl.Boolean(),
+}
+
+
+def save_corpus(folder: Path, corpus: Corpus) -> None:
+    """``items.parquet``, ``histories.parquet``, ``dropped.parquet``."""
+    corpus.items.write_parquet(folder / "items.parquet")
+    corpus.histories.write_parquet(folder / "histories.parquet")
+    corpus.dropped.write_parquet(folder / "dropped.parquet")
+
+
+def load_corpus(folder: Path) -> Corpus:
+    """See ``save_corpus``."""
+    return Corpus(*(pl.read_parquet(folder / f"{name}.parquet") for name in ("items", "histories", "dropped")))
+
+
+def save_vectors(folder: Path, vectors: ItemVectors) -> None:
+    """``vectors.safetensors``: float32 ``(N, D)``."""
+    save_file({"vectors": np.ascontiguousarray(vectors.vectors)}, folder / "vectors.safetensors")
+
+
+def load_vectors(folder: Path) -> ItemVectors:
+    """See ``save_vectors``."""
+    return ItemVectors(load_file(folder / "vectors.safetensors")["vectors"])
+
+
+def save_codes(folder: Path, codes: ItemCodes, item_ids: list[str]) -> None:
+    """``codes.parquet``: item_index, item_id, codes; the level sizes travel in the file's own metadata."""
+    frame = pl.DataFrame(
+        {c.ITEM_INDEX: np.arange(codes.n_items, dtype=np.int32), c.ITEM_ID: item_ids, c.CODES: codes.codes.tolist()},
+        schema={c.ITEM_INDEX: pl.Int32(), c.ITEM_ID: pl.String(), c.CODES: pl.List(pl.Int32())},
+    )
+    frame.write_parquet(folder / "codes.parquet", metadata={_SIZES: json.dumps(codes.sizes)})
+
+
+def load_codes(folder: Path) -> ItemCodes:
+    """See ``save_codes``."""
+    path = folder / "codes.parquet"
+    sizes = tuple(json.loads(pl.read_parquet_metadata(path)[_SIZES]))
+    codes = pl.read_parquet(path)[c.CODES].list.to_array(len(sizes)).to_numpy()
+    return ItemCodes(np.ascontiguousarray(codes, dtype=np.int32), sizes)
+
+
+def save_conversations(folder: Path, part: str, conversations: Iterable[Conversation]) -> dict[str, int]:
+    """``<part>-00000.parquet`` and so on; returns how many of each task were written."""
+    counts: dict[str, int] = {}
+    rows = iter(conversations)
+    for shard, chunk in enumerate(iter(lambda: list(islice(rows, ROWS_PER_SHARD)), [])):
+        columns = _message_columns([(x.task, x.messages, x.item_index) for x in chunk])
+        pl.DataFrame(columns, schema=_MESSAGE_SCHEMA).write_parquet(folder / f"{part}-{shard:05}.parquet")
+        for conversation in chunk:
+            counts[conversation.task] = counts.get(conversation.task, 0) + 1
+    return counts
+
+
+def iter_conversations(folder: Path, part: str) -> Iterator[Conversation]:
+    """Conversations of a part, in the order they were written."""
+    for path in sorted(folder.glob(f"{part}-*.parquet")):
+        for task, messages, spans, item_index in pl.read_parquet(path).select(*_MESSAGE_SCHEMA).iter_rows():
+            yield Conversation(task, _messages(messages, spans), item_index)
+
+
+def save_samples(folder: Path, samples: Iterable[TaskSample]) -> None:
+    """``test.parquet``: the evaluation samples, fixed before any training."""
+    rows = list(samples)
+    columns = _message_columns([(x.task, x.messages, x.item_index) for x in rows])
+    columns["reference"] = [x.reference for x in rows]
+    columns["history"] = [list(x.history) for x in rows]
+    columns[c.COLD] = [x.cold for x in rows]
+    pl.DataFrame(columns, schema=_SAMPLE_SCHEMA).write_parquet(folder / "test.parquet")
+
+
+def load_samples(folder: Path) -> list[TaskSample]:
+    """See ``save_samples``."""
+    rows = pl.read_parquet(folder / "test.parquet").select(*_SAMPLE_SCHEMA).iter_rows()
+    return [
+        TaskSample(task, _messages(messages, spans), item_index, reference, tuple(history), cold)
+        for task, messages, spans, item_index, reference, history, cold in rows
+    ]
+
+
+def _message_columns(rows: list[tuple[str, tuple[Message, ...], int]]) -> dict[str, list[Any]]:
+    return {
+        c.TASK: [task for task, _, _ in rows],
+        c.MESSAGES: [[{"role": m.role, "content": m.content} for m in messages] for _, messages, _ in rows],
+        c.SPANS: [[[at for span in m.spans for at in span] for m in messages] for _, messages, _ in rows],
+        c.ITEM_INDEX: [item_index for _, _, item_index in rows],
+    }
+
+
+def _messages(messages: list[dict[str, Any]], spans: list[list[int]]) -> tuple[Message, ...]:
+    return tuple(
+        Message(message["role"], message["content"], tuple(zip(flat[::2], flat[1::2], strict=True)))
+        for message, flat in zip(messages, spans, strict=True)
+    )
