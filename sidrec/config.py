@@ -1,24 +1,30 @@
 """The configuration of a run: one TOML file, one frozen pydantic model a stage.
 
-The same word names the room, the command and the table. An unknown key is refused with the nearest known one.
-A new knob goes here, with a description, and never into a flag: ``--set section.key=value`` reaches all of them.
+The same word names the room, the command and the table. ``configfile.py`` reads the file. A new knob goes here, with a
+description, and never into a flag: ``--set section.key=value`` reaches all of them.
 """
 
 from __future__ import annotations
 
 import difflib
-import tomllib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from sidrec.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The end of a sentence about an unknown name.
+
+    >>> nearest("epoch", ["epochs", "steps"])
+    "; did you mean 'epochs'?"
+    """
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
 
 class _Table(BaseModel):
@@ -187,7 +193,7 @@ class ConverseConfig(_Table):
         for table in (self.weights, self.caps):
             for name in table:
                 if name not in TASKS:
-                    raise ValueError(f"unknown task {name!r}{_nearest(name, TASKS)}")
+                    raise ValueError(f"unknown task {name!r}{nearest(name, TASKS)}")
         return self
 
 
@@ -273,83 +279,3 @@ class RunConfig(_Table):
     train: TrainConfig = Field(default_factory=TrainConfig, description="Vocabulary surgery and training.")
     recommend: RecommendConfig = Field(default_factory=RecommendConfig, description="Decode items.")
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Measure, beside baselines.")
-
-
-def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a TOML file and apply ``section.key=value`` overrides; relative folders become relative to the file.
-
-    Raises:
-        ConfigError: the file is missing or no TOML, a key is unknown, or a value is out of range.
-    """
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"no config file {path}; `sidrec init` writes one for your tables") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a TOML file: {error}") from None
-    return parse_config(table, overrides, base=path.parent, where=str(path))
-
-
-def parse_config(
-    table: Mapping[str, Any], overrides: Sequence[str] = (), *, base: Path | None = None, where: str = "config"
-) -> RunConfig:
-    """Validate a table; see ``load_config``. A folder given in an override is relative to the working directory."""
-    merged = _deep_copy(table)
-    if base is not None:
-        for source in ("tables", "amazon"):
-            section = merged.get("ingest", {}).get(source) if isinstance(merged.get("ingest"), dict) else None
-            if isinstance(section, dict) and (section.get("folder") or source == "tables"):
-                section["folder"] = str(base / str(section.get("folder", "")))
-    for override in overrides:
-        _apply(merged, override)
-    try:
-        return RunConfig.model_validate(merged)
-    except ValidationError as error:
-        raise ConfigError(f"{where}: " + "; ".join(_sentence(e) for e in error.errors())) from None
-
-
-def _deep_copy(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _deep_copy(v) if isinstance(v, Mapping) else v for k, v in table.items()}
-
-
-def _apply(table: dict[str, Any], override: str) -> None:
-    key, equals, raw = override.partition("=")
-    path = key.strip().split(".")
-    if not equals or not all(path):
-        raise ConfigError(f"--set {override!r}: expected section.key=value, e.g. --set train.full.epochs=3")
-    try:
-        value = tomllib.loads(f"v = {raw}")["v"]
-    except tomllib.TOMLDecodeError:
-        value = raw  # a bare word is a string: --set ingest.source=demo
-    for name in path[:-1]:
-        table = table.setdefault(name, {})
-        if not isinstance(table, dict):
-            raise ConfigError(f"--set {override!r}: {name!r} is a value, not a table")
-    table[path[-1]] = value
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
-
-
-def _sentence(error: Any) -> str:
-    loc = [str(part) for part in error["loc"]]
-    where = ".".join(loc) or "the file"
-    if error["type"] == "extra_forbidden":
-        return f"unknown key {where!r}{_nearest(loc[-1], _keys_at(loc[:-1]))}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    found = error.get("input")
-    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) else ""
-    return f"{where}: {message}{shown}"
-
-
-def _keys_at(path: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = RunConfig
-    for name in path:
-        kind = model.model_fields[name].annotation if name in model.model_fields else None
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return []
-        model = kind
-    return list(model.model_fields)

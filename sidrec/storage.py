@@ -13,7 +13,7 @@ import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from sidrec import columns as c
-from sidrec.types import Conversation, Corpus, ItemCodes, ItemVectors, Message, TaskSample
+from sidrec.types import Conversation, Corpus, ItemCodes, ItemVectors, Message, Ranked, TaskSample
 
 ROWS_PER_SHARD = 200_000  # about 100 MB of messages in memory
 _SIZES = "sidrec.sizes"
@@ -107,6 +107,21 @@ def load_samples(folder: Path) -> list[TaskSample]:
         TaskSample(task, _messages(messages, spans), item_index, reference, tuple(history), cold)
         for task, messages, spans, item_index, reference, history, cold in rows
     ]
+
+
+def save_recommendations(folder: Path, users: list[str], ranked: list[Ranked]) -> None:
+    """``recommendations.parquet``: user, rank (from 1), item_index, score."""
+    lengths = [len(answer.items) for answer in ranked]
+    none: list[Any] = [np.empty(0)]
+    pl.DataFrame(
+        {
+            c.USER: np.repeat(np.asarray(users, dtype=object), lengths).tolist(),
+            c.RANK: np.concatenate([np.arange(1, n + 1) for n in lengths] or none).astype(np.int32),
+            c.ITEM_INDEX: np.concatenate([answer.items for answer in ranked] or none).astype(np.int32),
+            c.SCORE: np.concatenate([answer.scores for answer in ranked] or none).astype(np.float32),
+        },
+        schema={c.USER: pl.String(), c.RANK: pl.Int32(), c.ITEM_INDEX: pl.Int32(), c.SCORE: pl.Float32()},
+    ).write_parquet(folder / "recommendations.parquet")
 
 
 def _message_columns(rows: list[tuple[str, tuple[Message, ...], int]]) -> dict[str, list[Any]]:
