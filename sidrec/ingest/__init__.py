@@ -1,0 +1,19 @@
+"""Read a catalogue and a purchase log, clean, filter and split them: from files to a ``Corpus``."""
+
+from sidrec.ingest.guess import TablesGuess, guess_tables
+from sidrec.ingest.inspection import Inspection, inspect
+from sidrec.ingest.problems import Problem
+from sidrec.ingest.sources import source_files
+from sidrec.ingest.stage import ingest
+from sidrec.ingest.template import config_toml
+
+__all__ = [
+    "Inspection",
+    "Problem",
+    "TablesGuess",
+    "config_toml",
+    "guess_tables",
+    "ingest",
+    "inspect",
+    "source_files",
+]
