@@ -54,7 +54,7 @@ def train_conversations(corpus: Corpus, codes: ItemCodes, config: ConverseConfig
     """
     view = view_of(Shop(corpus, codes), config, "train")
     for spec in TASK_SPECS.values():
-        yield from spell(spec, view.shop, _train_plan(spec, view, config, seed))
+        yield from spell(spec, view.shop, _train_plan(spec, spec.rows(view), config, seed))
 
 
 def train_examples(
@@ -63,7 +63,7 @@ def train_examples(
     """A few of the very conversations that ``train_conversations`` gives, spread over each task, without making the rest."""
     view = view_of(Shop(corpus, codes), config, "train")
     for spec in TASK_SPECS.values():
-        plan = _train_plan(spec, view, config, seed)
+        plan = _train_plan(spec, spec.rows(view), config, seed)
         count = min(each, len(plan.rows))
         spread = np.linspace(0, max(0, len(plan.rows) - 1), count).astype(np.int64)
         yield from spell(spec, view.shop, Plan(plan.rows[spread], plan.wordings[spread], plan.draws[spread]))
@@ -77,7 +77,8 @@ def task_counts(corpus: Corpus, codes: ItemCodes, config: ConverseConfig, seed: 
     view = view_of(Shop(corpus, codes), config, "train")
     counts: list[TaskCount] = []
     for name, spec in TASK_SPECS.items():
-        examples, written = len(spec.rows(view)), len(_train_plan(spec, view, config, seed).rows)
+        rows = spec.rows(view)
+        examples, written = len(rows), len(_train_plan(spec, rows, config, seed).rows)
         weight, cap = _weight(name, config), _cap(name, config)
         if not examples:
             note = f"no data: needs {spec.needs}"
@@ -149,9 +150,8 @@ def _cap(task: str, config: ConverseConfig) -> int:
     return config.caps.get(task, config.max_per_task)
 
 
-def _train_plan(spec: TaskSpec, view: View, config: ConverseConfig, seed: int) -> Plan:
+def _train_plan(spec: TaskSpec, rows: NDArray[np.int32], config: ConverseConfig, seed: int) -> Plan:
     weight, cap = _weight(spec.name, config), _cap(spec.name, config)
-    rows = spec.rows(view) if weight else np.empty((0, 1), dtype=np.int32)
     rng = generator(seed, f"train/{spec.name}")
     copies = np.full(len(rows), int(weight)) + (rng.random(len(rows)) < weight % 1.0)
     first = rng.integers(len(spec.wordings), size=len(rows))

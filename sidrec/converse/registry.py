@@ -14,6 +14,6 @@ from sidrec.converse.tasks_behaviour import TASKS_BEHAVIOUR
 from sidrec.converse.tasks_from_sid import TASKS_FROM_SID
 from sidrec.converse.tasks_to_sid import TASKS_TO_SID
 
-_BY_NAME = {spec.name: spec for spec in (*TASKS_TO_SID, *TASKS_FROM_SID, *TASKS_BEHAVIOUR)}
+_SPECS = sorted((*TASKS_TO_SID, *TASKS_FROM_SID, *TASKS_BEHAVIOUR), key=lambda spec: TASKS.index(spec.name))
 
-TASK_SPECS: Final = MappingProxyType[str, TaskSpec]({name: _BY_NAME[name] for name in TASKS})
+TASK_SPECS: Final = MappingProxyType[str, TaskSpec]({spec.name: spec for spec in _SPECS})
