@@ -222,7 +222,10 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One measured figure, as it stands in ``metrics.json``."""
+    """One measured figure, as it stands in ``metrics.json``; ``value`` is NaN where ``n``, the samples, is 0.
+
+    ``segment`` says which samples: ``all``, ``warm``, ``cold``...
+    """
 
     system: str
     task: str
@@ -230,6 +233,7 @@ class Metric:
     value: float
     n: int
     extra: dict[str, float] = field(default_factory=dict)
+    segment: str = "all"
 
 
 class TextEncoder(Protocol):
