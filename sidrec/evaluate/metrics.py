@@ -163,4 +163,5 @@ def interval(means_R: NDArray[np.float64], level: float = 0.95) -> tuple[float, 
     (5.0, 95.0)
     """
     low, high = np.quantile(means_R, [(1 - level) / 2, (1 + level) / 2])
+    # the last bits depend on how many threads the matrix product ran on; the report's bytes must not
     return round(float(low), 12), round(float(high), 12)
