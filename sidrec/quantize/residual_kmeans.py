@@ -1,0 +1,152 @@
+"""Residual k-means: each level clusters what the levels before it left over.
+
+Source: residual vector quantization (Chen et al. 2010), as used for semantic IDs by OpenOneRec.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_uppercase
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from sidrec.errors import ArtifactError, DataError
+from sidrec.quantize.kmeans import blocks, kmeans, nearest
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualKMeans:
+    """A frozen codebook: ``mean`` float32 ``(D,)`` and, a level, ``centres[l]`` float32 ``(K_l, D)``."""
+
+    mean: NDArray[np.float32]
+    centres: tuple[NDArray[np.float32], ...]
+
+    METHOD: ClassVar[str] = "residual-kmeans"
+    VERSION: ClassVar[int] = 1
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Codes of each learned level."""
+        return tuple(len(level) for level in self.centres)
+
+    @property
+    def width(self) -> int:
+        """``D``, the width of the vectors that it takes."""
+        return len(self.mean)
+
+    @classmethod
+    def fit(
+        cls, vectors: NDArray[np.float32], sizes: Sequence[int], seed: int, iterations: int, tolerance: float
+    ) -> ResidualKMeans:
+        """Learn ``len(sizes)`` levels from float32 ``(N, D)``; the same input and seed give the same bytes.
+
+        ``iterations`` and ``tolerance`` bound the Lloyd steps of each level (see ``kmeans``). Memory beside the input: one
+        copy of it, and a few blocks.
+
+        Raises:
+            DataError: a value is not finite, all vectors are equal, or a level has more codes than there are vectors.
+        """
+        check_finite(vectors)
+        for level, size in enumerate(sizes):
+            if size > len(vectors):
+                raise DataError(
+                    f"{len(vectors)} items cannot fill the {size} codes of level {ascii_uppercase[level]}: "
+                    f"set quantize.levels to sizes of at most {len(vectors)}, e.g. {_advice(len(vectors), sizes)}"
+                )
+        mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+        residual = vectors - mean
+        if not float(np.abs(residual).max()) > 1e-6 * max(float(np.abs(mean).max()), 1e-30):
+            raise DataError(
+                f"all {len(vectors)} vectors equal that of row 0, so no code can tell the items apart: "
+                "check the items' text, embed.fields and embed.encoder"
+            )
+        centres: list[NDArray[np.float32]] = []
+        for level, size in enumerate(sizes):
+            rng = np.random.default_rng([seed, level, *b"quantize.residual-kmeans"])
+            found = kmeans(residual, size, iterations, tolerance, rng)
+            labels, _ = nearest(residual, found)
+            residual -= found[labels]
+            centres.append(found)
+        return cls(mean, tuple(centres))
+
+    def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Learned codes int32 ``(N, levels)`` of float32 ``(N, D)``: the nearest centre of each level in turn.
+
+        Raises:
+            DataError: another width than the codebook's, or a value that is not finite.
+        """
+        if vectors.ndim != 2 or vectors.shape[1] != self.width:
+            raise DataError(
+                f"the codebook takes vectors of width {self.width}, found shape {vectors.shape}: "
+                "they are of another encoder; run `sidrec embed` and `sidrec quantize` again"
+            )
+        check_finite(vectors)
+        codes = np.empty((len(vectors), len(self.centres)), dtype=np.int32)
+        for part in blocks(len(vectors), max(self.sizes)):
+            residual = vectors[part] - self.mean
+            for level, centres in enumerate(self.centres):
+                codes[part, level], _ = nearest(residual, centres)
+                residual -= centres[codes[part, level]]
+        return codes
+
+    def decode(self, codes: NDArray[np.int32]) -> NDArray[np.float32]:
+        """float32 ``(N, D)``: mean and centres added up. Fewer columns than levels decode a prefix."""
+        vectors = np.repeat(self.mean[None], len(codes), axis=0)
+        for level in range(codes.shape[1]):
+            vectors += self.centres[level][codes[:, level]]
+        return vectors
+
+    def save(self, path: Path) -> None:
+        """One safetensors file; method, version and sizes are in its metadata."""
+        tensors = {"mean": self.mean, **{f"centres.{level}": table for level, table in enumerate(self.centres)}}
+        metadata = {"method": self.METHOD, "version": str(self.VERSION), "sizes": json.dumps(self.sizes)}
+        save_file(tensors, path, metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> ResidualKMeans:
+        """See ``save``.
+
+        Raises:
+            ArtifactError: missing, damaged, or of another method or version.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                found = file.metadata() or {}
+                if (found.get("method"), found.get("version")) != (cls.METHOD, str(cls.VERSION)):
+                    raise ArtifactError(
+                        f"{path} holds a quantizer {found.get('method')!r} of version {found.get('version')}, "
+                        f"this sidrec reads {cls.METHOD!r} of version {cls.VERSION}: run `sidrec quantize` again"
+                    )
+                sizes = json.loads(found["sizes"])
+                centres = tuple(file.get_tensor(f"centres.{level}") for level in range(len(sizes)))
+                quantizer = cls(file.get_tensor("mean"), centres)
+        except (FileNotFoundError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+            raise ArtifactError(f"the quantizer {path} is missing or damaged ({error}): run `sidrec quantize` again") from None
+        if any(level.shape != (size, quantizer.width) for level, size in zip(centres, sizes, strict=True)):
+            raise ArtifactError(f"the quantizer {path} contradicts itself in its sizes: run `sidrec quantize` again")
+        return quantizer
+
+
+def check_finite(vectors: NDArray[np.float32]) -> None:
+    """
+    Raises:
+        DataError: some row holds NaN or infinity.
+    """
+    for part in blocks(len(vectors), max(1, vectors.shape[1])):
+        good = np.isfinite(vectors[part]).all(axis=1)
+        if not good.all():
+            row = part.start + int(good.argmin())
+            raise DataError(f"the vector of row {row} holds a value that is not finite: run `sidrec embed` again")
+
+
+def _advice(items: int, sizes: Sequence[int]) -> list[int]:
+    """Sizes that fit: powers of two that leave about four items a code."""
+    most = max(2, 1 << max(1, (items // 4).bit_length() - 1))
+    return [min(size, most, items) for size in sizes]

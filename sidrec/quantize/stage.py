@@ -1,0 +1,90 @@
+"""The room's door: vectors and purchases in, semantic IDs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidrec.config import QuantizeConfig
+from sidrec.errors import ConfigError, DataError
+from sidrec.quantize.behaviour import behaviour_vectors
+from sidrec.quantize.fuse import fuse
+from sidrec.quantize.health import health
+from sidrec.quantize.residual_kmeans import ResidualKMeans
+from sidrec.quantize.ties import break_ties
+from sidrec.types import ItemCodes, ItemVectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantized:
+    """``codes``, the frozen ``quantizer``, what it was given (``fused``, float32 ``(N, D')``), and ``health`` (JSON-able)."""
+
+    codes: ItemCodes
+    quantizer: ResidualKMeans
+    fused: NDArray[np.float32]
+    health: dict[str, Any]
+
+
+def quantize(
+    vectors: ItemVectors,
+    item_ids: Sequence[str],
+    cold: NDArray[np.bool_],
+    histories: Sequence[NDArray[np.int32]],
+    config: QuantizeConfig,
+    seed: int,
+) -> Quantized:
+    """Semantic IDs of all items: ``len(config.levels)`` learned levels and one that breaks ties.
+
+    ``histories`` are the training parts. Cold items have no say in the codes of the others: the codebook is fitted without
+    them, their purchases are not counted, and where they tie with others they stand behind. With
+    ``config.behaviour_weight`` above 0 co-purchase vectors are fused in (see ``fuse``).
+
+    Raises:
+        ConfigError: there are more levels than letters.
+        DataError: lengths differ, a vector is zero or not finite, an item id stands twice, all items are cold, or a level
+            has more codes than there are items to learn from.
+    """
+    if len(config.levels) >= len(ascii_uppercase):
+        raise ConfigError(f"quantize.levels has {len(config.levels)} levels; with the tie level there are letters for 26")
+    text = vectors.vectors
+    _check(text, item_ids, cold, histories)
+    fused = text
+    if config.behaviour_weight > 0:
+        warm = [history[~cold[history]] for history in histories]
+        behaviour = behaviour_vectors(warm, len(text), config.behaviour_dimension, seed)
+        purchases = np.bincount(np.concatenate([np.empty(0, np.int32), *warm]), minlength=len(text))
+        fused = fuse(text, behaviour, purchases, config.behaviour_weight, seed)
+    quantizer = ResidualKMeans.fit(fused[~cold], config.levels, seed, config.iterations, config.tolerance)
+    unique, tie_size = break_ties(quantizer.encode(fused), item_ids, config.tie_codes, late=cold)
+    codes = ItemCodes(unique, (*quantizer.sizes, tie_size))
+    return Quantized(codes, quantizer, fused, health(text, fused, quantizer, codes, histories))
+
+
+def _check(
+    text: NDArray[np.float32], item_ids: Sequence[str], cold: NDArray[np.bool_], histories: Sequence[NDArray[np.int32]]
+) -> None:
+    if not len(text) == len(item_ids) == len(cold):
+        raise DataError(
+            f"{len(text)} vectors, {len(item_ids)} item ids and {len(cold)} cold marks do not belong together: "
+            "run `sidrec ingest` and `sidrec embed` again"
+        )
+    norms = np.linalg.norm(text, axis=1)
+    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+    if len(bad):
+        row = int(bad[0])
+        what = "is zero" if norms[row] == 0 else "holds a value that is not finite"
+        more = f" ({len(bad) - 1} more are like it)" if len(bad) > 1 else ""
+        raise DataError(f"the vector of item {item_ids[row]!r} (row {row}) {what}{more}: run `sidrec embed` again")
+    if not (~cold).any():
+        raise DataError(f"all {len(cold)} items are cold, so there is nothing to learn codes from: lower ingest.cold_share")
+    highest = max((int(history.max()) for history in histories if len(history)), default=-1)
+    lowest = min((int(history.min()) for history in histories if len(history)), default=0)
+    if lowest < 0 or highest >= len(text):
+        raise DataError(
+            f"histories name item {highest if lowest >= 0 else lowest}, but there are items 0 to {len(text) - 1} only"
+        )

@@ -1,0 +1,48 @@
+"""The last level: a counter inside each group of items with the same learned codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sidrec.errors import DataError
+
+
+def break_ties(
+    learned_NL: NDArray[np.int32],
+    item_ids: Sequence[str],
+    tie_codes: int,
+    late: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[np.int32], int]:
+    """Unique codes int32 ``(N, L + 1)`` and the size of the new level.
+
+    The counter runs in order of item id (as strings, by code point), never in row order, so that a catalogue exported in
+    another order keeps its codes. Items marked ``late`` count behind the others of their group: they cannot move a code.
+    The size is ``tie_codes``, or the largest group where that is larger.
+
+    >>> codes, size = break_ties(np.array([[3], [3], [5]], np.int32), ["b", "a", "c"], 2)
+    >>> codes.tolist(), size
+    ([[3, 1], [3, 0], [5, 0]], 2)
+
+    Raises:
+        DataError: an item id stands twice: no order could be told between the two.
+    """
+    levels = [f"level{i}" for i in range(learned_NL.shape[1])]
+    frame = pl.DataFrame(
+        {
+            "id": pl.Series(item_ids, dtype=pl.String),
+            "late": np.zeros(len(learned_NL), np.bool_) if late is None else late,
+            **{name: np.ascontiguousarray(learned_NL[:, i]) for i, name in enumerate(levels)},
+        }
+    ).with_row_index("row")
+    if frame["id"].n_unique() < frame.height:
+        twice = frame.filter(pl.col("id").is_duplicated()).sort("id", "row").row(1, named=True)
+        raise DataError(f"the item id {twice['id']!r} stands twice (again in row {twice['row']}): item ids must be unique")
+    counted = frame.sort(*levels, "late", "id").with_columns(pl.int_range(pl.len()).over(levels).cast(pl.Int32).alias("tie"))
+    ties = np.empty(len(learned_NL), dtype=np.int32)
+    ties[counted["row"].to_numpy()] = counted["tie"].to_numpy()
+    largest = int(ties.max()) + 1 if len(ties) else 0
+    return np.column_stack((learned_NL, ties)).astype(np.int32), max(tie_codes, largest)
