@@ -12,6 +12,7 @@ _COMMON = 0.4  # a word in more than this share of the items tells nothing
 _EMPTY_WORDS = frozenset(
     """and are all any but can each for from has have her his in into is it its more most new not of off on one or our out
     per set so than that the their this to two up use used very was we with you your by at as be an if no
+    about also both first less made only when without
     pack packs piece pieces pcs count size oz fl lb lbs ml kg mm cm inch inches ounce ounces pound pounds""".split()  # noqa: SIM905  (readable)
 )
 _NICE_PRICES = (5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000)
@@ -43,9 +44,10 @@ def shopper_request(words: Sequence[str], narrow: str, broad: Sequence[str], bra
     narrow = narrow.lower()
     draw, chosen = _some(tuple(w for w in words if w not in narrow.split()), draw)
     forms = [" ".join((*chosen, narrow)).strip()]
-    if narrow and broad:
-        draw, at = divmod(draw, len(broad))
-        forms.append(f"{forms[0]} for {broad[at].lower()}")
+    wide = [level.lower() for level in broad if level.lower() not in narrow]  # no "dry food for food"
+    if narrow and wide:
+        draw, at = divmod(draw, len(wide))
+        forms.append(f"{forms[0]} for {wide[at]}")
     if narrow and chosen:
         forms.append(", ".join((narrow, *chosen)))
     if brand:

@@ -102,10 +102,14 @@ class Shop:
 
     @cached_property
     def words(self) -> list[tuple[str, ...]]:
-        """Words of title and features that a shopper may ask with; empty for cold items."""
+        """Words that a shopper may ask with, of the title and the beginning of each feature; empty for cold items.
+
+        A feature says first what it is about ("Grain-free: no wheat, corn or soy"); the words behind are mostly noise.
+        """
         texts = [""] * len(self.titles)
+        features = self.corpus.items[c.FEATURES].to_list()
         for item in self.warm.tolist():
-            texts[item] = f"{self.titles[item]} {self.features[item]}"
+            texts[item] = " ".join((self.titles[item], *(first_words(feature, 2) for feature in features[item])))
         return attribute_words(texts, self.brands)
 
     @cached_property
