@@ -26,6 +26,9 @@ from sidrec.evaluate.outcomes import MODEL
 from sidrec.evaluate.score import NEXT_ITEM
 from sidrec.evaluate.suite import CHANCE, CONSTANT, COOCCURRENCE, POPULARITY, TASK_K
 
+_CURVE_POINTS = 400
+_CURVES = (("loss", "training", "-", MODEL), ("valid_loss", "validation", "o-", COOCCURRENCE))
+
 
 def draw(figures: Figures, training: Sequence[Mapping[str, Any]]) -> dict[str, Picture]:
     """Every picture that has data, by name; ``training``: rows of ``metrics.jsonl``."""
@@ -150,37 +153,47 @@ def cold_picture(figures: Figures) -> Picture | None:
 
 
 def training_picture(rows: Sequence[Mapping[str, Any]]) -> Picture | None:
-    """Training and validation loss by step, a panel a stage; ``rows`` are those of ``metrics.jsonl``."""
-    kept = [
-        row for row in rows if isinstance(row.get("step"), int) and any(_number(row.get(key)) for key in ("loss", "valid_loss"))
-    ]
-    stages = list(dict.fromkeys(str(row.get("stage", "")) for row in kept))
-    if not kept:
+    """Training and validation loss by step, a panel a stage; ``rows`` are those of ``metrics.jsonl``.
+
+    A row carries the latest ``valid_loss`` along, so a validation is where it changes. A long run is drawn, and its CSV
+    written, as means over equal numbers of steps, ``_CURVE_POINTS`` a stage at most.
+    """
+    losses = _losses(rows)
+    if losses.is_empty():
         return None
-    losses = [
-        (str(r.get("stage", "")), r["step"], *(r[key] if _number(r.get(key)) else None for key in ("loss", "valid_loss")))
-        for r in kept
-    ]
+    stages = losses["stage"].unique(maintain_order=True).to_list()
     said = []
     with mpl.rc_context(STYLE):
         figure = sheet(2.6)
         panels = figure.subplots(1, len(stages), squeeze=False, width_ratios=[2] + [3] * (len(stages) - 1)).ravel()
         for axes, stage in zip(panels, stages, strict=True):
-            for at, name, style, colour in ((2, "training", "-", MODEL), (3, "validation", "o-", COOCCURRENCE)):
-                points = [(row[1], row[at]) for row in losses if row[0] == stage and row[at] is not None]
+            for column, name, style, colour in (
+                ("loss", "training", "-", MODEL),
+                ("valid_loss", "validation", "o-", COOCCURRENCE),
+            ):
+                points = losses.filter((pl.col("stage") == stage) & pl.col(column).is_not_null()).select("step", column).rows()
                 if points:
                     axes.plot(*zip(*points, strict=True), style, color=COLOURS[colour], label=name, markersize=4, linewidth=1.4)
                     (first, begun), (last, ended) = points[0], points[-1]
                     said.append(f"{stage}, {name}: {begun:.3f} at step {first}, {ended:.3f} at step {last}")
             axes.set_title(stage)
             axes.set_xlabel("step")
-            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
         panels[0].set_ylabel("loss a token, nats")
         legend_above(figure, panels, ("training", "validation"))
+    return picture_of("training", "Training", f"Loss by step. {'; '.join(said)}.", figure, losses)
+
+
+def _losses(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """stage, step, loss, valid_loss (null between validations), thinned."""
     schema = {"stage": pl.String(), "step": pl.Int64(), "loss": pl.Float64(), "valid_loss": pl.Float64()}
-    table = pl.DataFrame(losses, schema=schema, orient="row")
-    return picture_of("training", "Training", f"Loss by step. {'; '.join(said)}.", figure, table)
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and value == value and abs(value) != float("inf")
+    kept = [(str(row.get("stage", "")), row["step"], row.get("loss"), row.get("valid_loss")) for row in rows if "step" in row]
+    table = pl.DataFrame(kept, schema=schema, orient="row")
+    finite = [pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in ("loss", "valid_loss")]
+    table = table.with_columns(finite).filter(pl.col("loss").is_not_null() | pl.col("valid_loss").is_not_null())
+    carried = pl.col("valid_loss").shift(1).over("stage")
+    table = table.with_columns(pl.when(pl.col("valid_loss").ne_missing(carried)).then(pl.col("valid_loss")).alias("valid_loss"))
+    every = (pl.len().over("stage") + _CURVE_POINTS - 1) // _CURVE_POINTS
+    group = pl.int_range(pl.len()).over("stage") // every
+    means = table.group_by("stage", group.alias("group"), maintain_order=True)
+    return means.agg(pl.col("step").last(), pl.col("loss").mean(), pl.col("valid_loss").drop_nulls().last()).drop("group")

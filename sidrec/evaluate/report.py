@@ -74,7 +74,8 @@ def report_html(inputs: ReportInputs, figures: Figures, pictures: Mapping[str, P
         text=sections.text(figures),
         cold=sections.cold(figures),
         customers=inputs.customers,
-        health=list(flat(inputs.health)),
+        health=flat({key: value for key, value in inputs.health.items() if not _is_table(value)}),
+        health_tables=[(key, sections.of_rows(value)) for key, value in inputs.health.items() if _is_table(value)],
         dropped=inputs.dropped.group_by(c.KIND, c.REASON).len("rows").sort(c.KIND, c.REASON).rows(),
         n_dropped=inputs.dropped.height,
         config=json.dumps(inputs.config, indent=2, ensure_ascii=False),
@@ -88,6 +89,10 @@ def _data_url(csv: bytes) -> str:
     return f"data:text/csv;base64,{base64.b64encode(csv).decode()}"
 
 
+def _is_table(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
+
+
 def flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """A nested table as dotted names and short texts.
 
@@ -99,13 +104,7 @@ def flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             lines += flat(value, f"{prefix}{key}.")
         elif isinstance(value, list | tuple):
-            lines.append((f"{prefix}{key}", ", ".join(_short(part) for part in value)))
+            lines.append((f"{prefix}{key}", ", ".join(sections.short(part) for part in value)))
         else:
-            lines.append((f"{prefix}{key}", _short(value)))
+            lines.append((f"{prefix}{key}", sections.short(value)))
     return lines
-
-
-def _short(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sidrec.evaluate.figures import NO_DATA, SID_TASKS, Figures, label, percent
@@ -158,3 +158,23 @@ def cold(figures: Figures) -> Table:
     rows.insert(0, ("next purchase", next_item() if figures.n(NEXT_ITEM) else []))
     columns = ("samples", "A", hit, f"{hit}, best baseline")
     return {"head": ["task", *(f"{segment}: {name}" for segment in ("warm", "cold") for name in columns)], "rows": rows}
+
+
+def of_rows(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A list of alike objects as a table, the first key in front; a key that a row lacks is left empty."""
+    head = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [
+        (short(row.get(head[0], "")), [(short(row[key]) if key in row else "", False) for key in head[1:]]) for row in rows
+    ]
+    return {"head": head, "rows": cells}
+
+
+def short(value: object) -> str:
+    """A value as a person reads it.
+
+    >>> short(12101), short(0.93412345), short(True), short("A")
+    ('12,101', '0.9341', 'True', 'A')
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

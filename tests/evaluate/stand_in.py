@@ -129,9 +129,12 @@ class Shop:
             customers=pick_customers(outcome, self.titles, seed=0),
             training=training_rows(),
             health={
-                "uniqueness": 0.9412,
+                "unique_share": 0.941237,
                 "largest_group": 7,
-                "levels": {"used": [251, 256, 254], "perplexity": [212.4, 240.18, 239.0]},
+                "levels": [
+                    {"level": level, "size": 256, "used": used, "perplexity": perplexity}
+                    for level, used, perplexity in (("A", 251, 212.42), ("B", 256, 240.18), ("C", 254, 239.0))
+                ],
             },
             dropped=dropped,
             config=RunConfig().model_dump(mode="json"),
@@ -140,12 +143,14 @@ class Shop:
 
 
 def training_rows() -> list[dict[str, Any]]:
+    """As the training room writes them: a row a step, the latest validation loss carried along."""
     rng = np.random.default_rng(3)
     rows: list[dict[str, Any]] = []
     for stage, steps, start in (("vocabulary", 100, 9.0), ("full", 1500, 5.0)):
-        for step in range(10, steps + 1, 10):
+        valid = None
+        for step in range(1, steps + 1):
             loss = 1.5 + (start - 1.5) * float(np.exp(-3 * step / steps)) + float(rng.normal(scale=0.05))
-            rows.append({"stage": stage, "step": step, "loss": loss, "learning_rate": 1e-3})
             if step % 300 == 0 or step == steps:
-                rows.append({"stage": stage, "step": step, "valid_loss": loss + 0.2})
+                valid = loss + 0.2
+            rows.append({"stage": stage, "step": step, "loss": loss, "valid_loss": valid, "learning_rate": 1e-3})
     return rows

@@ -170,6 +170,17 @@ def test_a_loss_that_is_no_number_is_left_out_of_the_curve() -> None:
     assert training_picture([{"stage": "full", "step": 1, "loss": float("nan")}]) is None
 
 
+def test_a_long_run_is_drawn_as_means_and_validations_once_each() -> None:
+    picture = training_picture(training_rows())
+    assert picture is not None
+    full = picture.table.filter(pl.col("stage") == "full")
+    assert full.height == 375  # 1,500 steps, four a point
+    losses = [row["loss"] for row in training_rows() if row["stage"] == "full"]
+    assert full["loss"][0] == pytest.approx(sum(losses[:4]) / 4)
+    assert full.filter(pl.col("valid_loss").is_not_null())["step"].to_list() == [300, 600, 900, 1200, 1500]
+    assert picture.table.filter(pl.col("stage") == "vocabulary").height == 100
+
+
 def test_config_with_hostile_values_is_escaped(inputs: ReportInputs) -> None:
     hostile = replace(inputs, config={"name": HOSTILE}, versions={HOSTILE: HOSTILE}, health={HOSTILE: HOSTILE})
     page = report_files(hostile)["report.html"].decode()
