@@ -14,8 +14,9 @@ import polars as pl
 from sidrec import columns as c
 from sidrec.config import AmazonSource
 from sidrec.errors import DataError
-from sidrec.ingest.raw import LIST, RawTables, Source, raw_interactions, raw_items
+from sidrec.ingest.raw import RawTables, Source, raw_interactions, raw_items
 from sidrec.ingest.tables import read_table
+from sidrec.ingest.values import list_column
 
 REPOSITORY = "McAuley-Lab/Amazon-Reviews-2023"
 _PRODUCT, _DETAILS, _MAIN = "parent_asin", "details", "main_category"
@@ -122,4 +123,4 @@ def _brand(text: str) -> str | None:
 def _categories(paths: pl.Series, main: pl.Series) -> pl.Series:
     """The category path; where it is empty, the main category."""
     rows = [path or ([name] if name else []) for path, name in zip(paths.to_list(), main.to_list(), strict=True)]
-    return pl.Series(c.CATEGORY, rows, dtype=LIST)
+    return list_column(rows).alias(c.CATEGORY)

@@ -9,9 +9,10 @@ import polars as pl
 
 from sidrec import columns as c
 from sidrec.config import IngestConfig
-from sidrec.ingest.raw import LIST, TIME, TIME_TEXT, RawTables, Source
+from sidrec.ingest.raw import TIME, TIME_TEXT, RawTables, Source
 from sidrec.ingest.rows import AT, Kind, dropped_rows, join_dropped
-from sidrec.ingest.text import Found, clean_and_tell, clean_list
+from sidrec.ingest.text import clean_and_tell, clean_list
+from sidrec.ingest.values import list_column
 
 FOUND: Final = "__found__"  # Int32, the flags of text.Found of all texts of an item
 
@@ -55,12 +56,12 @@ def clean_items(raw: RawTables, config: IngestConfig) -> Cleaned:
 
 
 def _clean_texts(items: pl.DataFrame, config: IngestConfig) -> pl.DataFrame:
-    found = [Found.NOTHING] * items.height
+    found = [0] * items.height
 
     def texts(name: str, max_chars: int) -> pl.Series:
         column: list[str] = []
         for i, text in enumerate(items[name].to_list()):
-            clean, more = clean_and_tell(text, max_chars) if text else ("", Found.NOTHING)
+            clean, more = clean_and_tell(text, max_chars) if text else ("", 0)
             found[i] |= more
             column.append(clean)
         return pl.Series(name, column, dtype=pl.String)
@@ -68,10 +69,10 @@ def _clean_texts(items: pl.DataFrame, config: IngestConfig) -> pl.DataFrame:
     def lists(name: str, max_chars: int, max_total: int | None) -> pl.Series:
         column: list[list[str]] = []
         for i, parts in enumerate(items[name].to_list()):
-            clean, more = clean_list(parts, max_chars, max_total) if parts else ([], Found.NOTHING)
+            clean, more = clean_list(parts, max_chars, max_total) if parts else ([], 0)
             found[i] |= more
             column.append(clean)
-        return pl.Series(name, column, dtype=LIST)
+        return list_column(column)
 
     longest_name = config.max_title_chars
     cleaned = {
@@ -84,7 +85,7 @@ def _clean_texts(items: pl.DataFrame, config: IngestConfig) -> pl.DataFrame:
         c.PRICE: items[c.PRICE],
         AT: items[AT],
     }
-    return pl.DataFrame({**cleaned, FOUND: pl.Series([int(f) for f in found], dtype=pl.Int32)})
+    return pl.DataFrame({**cleaned, FOUND: pl.Series(found, dtype=pl.Int32)})
 
 
 def clean_interactions(raw: RawTables, items: Cleaned) -> Cleaned:

@@ -72,8 +72,8 @@ def keep(items: pl.DataFrame, log: pl.DataFrame, config: IngestConfig, seed: int
     dropped += _core(state, items, log, users, config, sources)
     if 0 < config.max_users < state.users_U.sum():
         dropped += _cap_users(state, log, users, config.max_users, seed, sources)
-    dropped += _cap_histories(state, log, config.max_history, sources)
-    return Kept(items.filter(state.items_N), _kept_log(state, log), join_dropped(dropped))
+    rows, early = _cap_histories(state, log, _by_time(state, log), config.max_history, sources)
+    return Kept(items.filter(state.items_N), _kept_log(state, log, rows), join_dropped([*dropped, *early]))
 
 
 def _with_codes(log: pl.DataFrame, items: pl.DataFrame, users: pl.Series) -> pl.DataFrame:
@@ -155,17 +155,15 @@ def _nobody(
     return f"0 users are left: {what}; longest history has {longest}; {advice}"
 
 
-def _cap_histories(state: _State, log: pl.DataFrame, cap: int, sources: Sources) -> list[pl.DataFrame]:
-    """Keep the latest ``cap`` purchases of each user."""
-    rows = _by_time(state, log)
+def _cap_histories(
+    state: _State, log: pl.DataFrame, rows: NDArray[np.int64], cap: int, sources: Sources
+) -> tuple[NDArray[np.int64], list[pl.DataFrame]]:
+    """Keep the latest ``cap`` purchases of each user; ``rows``: see ``_by_time``."""
     user = state.user_M[rows]
-    last = np.searchsorted(user, user, side="right")
-    early = rows[last - np.arange(len(rows)) > cap]
-    gone = np.zeros(log.height, dtype=np.bool_)
-    gone[early] = True
-    state.alive_M = state.alive_M & ~gone
+    early = np.searchsorted(user, user, side="right") - np.arange(len(rows)) > cap
+    gone = log[np.sort(rows[early])]
     detail = pl.format("item {}", c.ITEM_ID)
-    return [_rows(log.filter(gone), "interaction", "history_cap", sources[1], c.USER_ID, detail)]
+    return rows[~early], [_rows(gone, "interaction", "history_cap", sources[1], c.USER_ID, detail)]
 
 
 def _by_time(state: _State, log: pl.DataFrame) -> NDArray[np.int64]:
@@ -175,11 +173,10 @@ def _by_time(state: _State, log: pl.DataFrame) -> NDArray[np.int64]:
     return np.asarray(rows[order], dtype=np.int64)
 
 
-def _kept_log(state: _State, log: pl.DataFrame) -> pl.DataFrame:
-    rows = _by_time(state, log)
+def _kept_log(state: _State, log: pl.DataFrame, rows: NDArray[np.int64]) -> pl.DataFrame:
     index = np.cumsum(state.items_N) - 1  # the place of an item among those that stay
-    kept = log[rows]
-    return kept.select(c.USER_ID, pl.Series(c.ITEM_INDEX, index[state.item_M[rows]].astype(np.int32)), TIME)
+    items = pl.Series(c.ITEM_INDEX, index[state.item_M[rows]].astype(np.int32))
+    return log[rows].select(c.USER_ID, items, TIME)
 
 
 def _rows(frame: pl.DataFrame, kind: Kind, reason: str, source: str, key: str, detail: pl.Expr) -> pl.DataFrame:

@@ -14,12 +14,11 @@ import polars as pl
 from sidrec import columns as c
 from sidrec.ingest.rows import AT, BadRows
 from sidrec.ingest.tables import Table
-from sidrec.ingest.values import as_ids, as_joined, as_lists, as_prices, as_text, as_times
+from sidrec.ingest.values import as_ids, as_joined, as_lists, as_prices, as_text, as_times, list_column
 
 ODD_PRICE: Final = "__odd_price__"  # bool: there is a text, and no price in it
 TIME: Final = "__time__"  # Int64 or Float64, null where unreadable
 TIME_TEXT: Final = "__time_text__"  # what the source has there
-LIST: Final = pl.List(pl.String())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +77,9 @@ def raw_items(frame: pl.DataFrame, names: Mapping[str, str], separator: str = ""
             c.ITEM_ID: as_ids(column(c.ITEM_ID)),
             c.TITLE: as_text(column(c.TITLE)),
             c.DESCRIPTION: as_joined(column(c.DESCRIPTION)),
-            c.FEATURES: pl.Series(as_lists(column(c.FEATURES)), dtype=LIST),
+            c.FEATURES: list_column(as_lists(column(c.FEATURES))),
             c.BRAND: as_text(column(c.BRAND)),
-            c.CATEGORY: pl.Series(as_lists(column(c.CATEGORY), separator), dtype=LIST),
+            c.CATEGORY: list_column(as_lists(column(c.CATEGORY), separator)),
             c.PRICE: price,
             ODD_PRICE: odd,
         }

