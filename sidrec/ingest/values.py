@@ -119,9 +119,8 @@ def _list_of(text: str, separator: str) -> list[str]:
     found = parse_list(text)
     if found is not None:
         return found
-    if separator and separator not in text:
-        text = html.unescape(text)  # "Dogs &gt; Beds"
-    return text.split(separator) if separator else [text]
+    # Decoded first: "Dogs &gt; Beds" has a separator, and the semicolon of "Food &amp; Treats" is none.
+    return html.unescape(text).split(separator) if separator else [text]
 
 
 def list_column(rows: Sequence[Sequence[str]]) -> pl.Series:

@@ -53,6 +53,7 @@ def test_lists_from_lists_texts_of_lists_and_one_text() -> None:
     assert as_lists(pl.Series(["Pets > Cats", '["Pets", "Cats"]', "Pets &gt; Cats", None]), ">") == [
         ["Pets ", " Cats"], ["Pets", "Cats"], ["Pets ", " Cats"], [],
     ]  # fmt: skip
+    assert as_lists(pl.Series(["Food &amp; Treats;Dry"]), ";") == [["Food & Treats", "Dry"]]
     assert as_lists(pl.Series(["a > b"])) == [["a > b"]]
     assert as_lists(pl.Series([["a", None], None])) == [["a"], []]
     nested = pl.Series([[["Pets", "Cats"], ["Home"]]])
