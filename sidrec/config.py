@@ -237,6 +237,9 @@ class TrainConfig(_Table):
     base_model: str = Field("tiny", description="'tiny', a Hugging Face folder, or a hub name such as Qwen/Qwen3-1.7B.")
     tiny: TinyModel = Field(default_factory=TinyModel, description="Shape of the tiny model.")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="Master weights; bfloat16 wants adamw8bit.")
+    compute: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Precision of the arithmetic; 'auto': bfloat16 where the machine is fast in it, masters keep dtype."
+    )
     device: str = Field("auto", description="'auto', 'cpu', 'cuda'...")
     initial_rows: Literal["mean", "title-mean"] = Field(
         "title-mean", description="Start of the new rows: the mean row with noise, or the mean of title-token rows."
