@@ -16,7 +16,8 @@ from sidrec.ingest.tables import read_table
 from sidrec.ingest.values import as_ids, as_joined, as_prices, as_text, as_times, parse_list
 
 _SAMPLE = 20_000  # rows of each table that are looked at
-_SEPARATORS = (" > ", ">", "|", "/", "::", ";", ",")
+_SEPARATORS = (">", "|", "::", " / ", "/", ";", ",")
+_AMOUNT = r"^\s*[^\w\s]{0,3}\s*[\d.,]+\s*\S{0,3}\s*$"
 
 _ITEM_ID = (
     "item_id", "parent_asin", "product_id", "sku", "asin", "article_id", "item", "product", "variant_id", "product_code",
@@ -164,9 +165,10 @@ def _shown(why: str, column: pl.Series) -> str:
 
 
 def _mean_length(column: pl.Series) -> float:
-    if column.dtype.is_numeric() or as_prices(column)[0].is_not_null().sum() > 0.5 * len(column):
+    texts = as_joined(column).drop_nulls()
+    if texts.str.contains(_AMOUNT).sum() > 0.5 * len(texts):
         return 0.0
-    mean = as_joined(column).str.len_chars().mean()
+    mean = texts.str.len_chars().mean()
     return mean if isinstance(mean, float) else 0.0
 
 
