@@ -16,6 +16,7 @@ from sidrec.ingest.tables import read_table
 from sidrec.ingest.values import as_ids, as_joined, as_prices, as_text, as_times, parse_list
 
 _SAMPLE = 20_000  # rows of each table that are looked at
+_LIKELY_OVERLAP = 0.5  # of the values, where only the content says that a column holds ids
 _SEPARATORS = (">", "|", "::", " / ", "/", ";", ",")
 _AMOUNT = r"^\s*[^\w\s]{0,3}\s*[\d.,]+\s*\S{0,3}\s*$"
 
@@ -101,22 +102,27 @@ def _item_ids(items_path: Path, items: pl.DataFrame, log_path: Path, log: pl.Dat
     """The pair of columns whose values are the same: of those called like ids if any, else of all."""
     own = {name: ids for name in items.columns if _mostly_distinct(ids := as_ids(items[name]).drop_nulls())}
     bought = {name: as_ids(log[name]).drop_nulls() for name in log.columns}
-    for by_name in (True, False):
+    other = {*_named(log.columns, _USER_ID), *_named(log.columns, _TIME)}  # small numbers there may be ids by accident
+    for by_name, least in ((True, 0.0), (False, _LIKELY_OVERLAP)):
         lefts = _named(list(own), _ITEM_ID) if by_name else list(own)
-        rights = _named(list(bought), (*lefts, *_ITEM_ID)) if by_name else list(bought)
+        rights = _named(list(bought), (*lefts, *_ITEM_ID)) if by_name else [name for name in bought if name not in other]
         pairs = [(_overlap(bought[right], own[left]), left, right) for left in lefts for right in rights]
-        best = max(pairs, key=lambda pair: pair[0], default=(0.0, "", ""))  # the first of equally good ones
-        if best[0] > 0:
-            share, left, right = best
-            why = f"{share:.0%} of the values of {right!r} in {log_path.name} are in it"
+        share, left, right = max(pairs, key=lambda pair: pair[0], default=(0.0, "", ""))  # the first of equally good ones
+        if share > least:
+            why = f"{share:.0%} of the first values of {right!r} in {log_path.name} are in it"
             reasons.add("item_id", left, f"{'called so, and ' if by_name else ''}{why}")
             if left != right:
                 reasons.add("interaction_item_id", right, f"holds the values of {left!r}")
             return left, right
     raise DataError(
-        f"no column of {log_path} has values of a column of {items_path} with one value a row, in the first {_SAMPLE} rows: "
-        f"which are the item ids? Columns: {', '.join(items.columns)}; and {', '.join(log.columns)}"
+        f"which are the item ids? No column of {log_path} ({_first_values(log)}) has the values of a column of {items_path} "
+        f"({_first_values(items)}), in the first {_SAMPLE} rows"
     )
+
+
+def _first_values(table: pl.DataFrame) -> str:
+    row = table.row(0) if table.height else ("",) * table.width
+    return ", ".join(f"{name}: {shorten(str(value), 24)!r}" for name, value in zip(table.columns, row, strict=True))
 
 
 def _mostly_distinct(values: pl.Series) -> bool:

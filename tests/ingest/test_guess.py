@@ -35,7 +35,7 @@ def test_usual_names_are_known(tmp_path: Path) -> None:
         category="Categories", price="List Price", user_id="customerId", interaction_item_id="productId", timestamp="createdAt",
     )  # fmt: skip
     assert guess.category_separator == "|"
-    assert "item_id = 'Product ID': called so, and 100% of the values of 'productId' in orders.csv are in it" in guess.reasons
+    assert "item_id = 'Product ID': called so, and 100% of the first values of 'productId' in orders.csv are in it" in guess.reasons
     assert "price = 'List Price': called so, e.g. '$5.00'" in guess.reasons
     # One reason for each field, for the id in the other table, and for the separator.
     assert len(guess.reasons) == 11
@@ -76,7 +76,16 @@ def test_without_times_the_order_of_the_file_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("items", "log", "sentence"),
     [
-        ([{"id": "1", "title": "x"}], [{"id": "2", "user": "u"}], r"which are the item ids\? Columns: id, title; and id, user"),
+        (
+            [{"id": "1", "title": "x"}],
+            [{"id": "2", "user": "u"}],
+            r"item ids\? No column of .* \(id: '2', user: 'u'\) .* \(id: '1', title: 'x'\)",
+        ),
+        (
+            [{"item_id": str(i), "title": "x"} for i in range(9)],
+            [{"user_id": "u", "item_id": f"B{i}", "timestamp": i} for i in range(9)],
+            r"No column of .*item_id: 'B0'",  # the timestamps are ids only by accident
+        ),
         ([{"id": "1", "n": 5}], [{"id": "1", "user": "u"}], "no column that could be a title; columns: id, n"),
         ([{"id": "1", "title": "x"}], [{"id": "1", "stars": 5}], "no column that could be a customer id; columns: id, stars"),
     ],
