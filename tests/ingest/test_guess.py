@@ -35,7 +35,8 @@ def test_usual_names_are_known(tmp_path: Path) -> None:
         category="Categories", price="List Price", user_id="customerId", interaction_item_id="productId", timestamp="createdAt",
     )  # fmt: skip
     assert guess.category_separator == "|"
-    assert "item_id = 'Product ID': called so, and 100% of the first values of 'productId' in orders.csv are in it" in guess.reasons
+    id_reason = "called so, and 100% of the first values of 'productId' in orders.csv are in it"
+    assert f"item_id = 'Product ID': {id_reason}" in guess.reasons
     assert "price = 'List Price': called so, e.g. '$5.00'" in guess.reasons
     # One reason for each field, for the id in the other table, and for the separator.
     assert len(guess.reasons) == 11
