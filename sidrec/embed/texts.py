@@ -46,6 +46,7 @@ def item_texts(items: pl.DataFrame, config: EmbedConfig) -> list[str]:
 def _field(name: str) -> pl.Expr:
     column = pl.col(name)
     if name in _LISTS:
-        column = column.list.eval(pl.element().filter(pl.element().str.strip_chars() != "")).list.join(_LISTS[name])
+        stripped = pl.element().str.strip_chars()
+        column = column.list.eval(stripped.filter(stripped != "")).list.join(_LISTS[name])
     column = column.str.strip_chars()
     return pl.when(column != "").then(column).otherwise(None)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from safetensors.numpy import save_file
 
 from sidrec.errors import ArtifactError, DataError
 from sidrec.quantize.kmeans import blocks, kmeans, nearest
+
+_HEADER = "sidrec.quantizer"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +106,11 @@ class ResidualKMeans:
         return vectors
 
     def save(self, path: Path) -> None:
-        """One safetensors file; method, version and sizes are in its metadata."""
+        """One safetensors file; method, version and sizes are in its metadata, under one key, as JSON."""
         tensors = {"mean": self.mean, **{f"centres.{level}": table for level, table in enumerate(self.centres)}}
-        metadata = {"method": self.METHOD, "version": str(self.VERSION), "sizes": json.dumps(self.sizes)}
-        save_file(tensors, path, metadata)
+        header = {"method": self.METHOD, "version": self.VERSION, "sizes": self.sizes}
+        # One key: safetensors writes several in an order that changes from run to run, and so would the file's hash.
+        save_file(tensors, path, {_HEADER: json.dumps(header)})
 
     @classmethod
     def load(cls, path: Path) -> ResidualKMeans:
@@ -118,13 +121,13 @@ class ResidualKMeans:
         """
         try:
             with safe_open(path, framework="numpy") as file:
-                found = file.metadata() or {}
-                if (found.get("method"), found.get("version")) != (cls.METHOD, str(cls.VERSION)):
+                found: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])
+                if (found["method"], found["version"]) != (cls.METHOD, cls.VERSION):
                     raise ArtifactError(
-                        f"{path} holds a quantizer {found.get('method')!r} of version {found.get('version')}, "
+                        f"{path} holds a quantizer {found['method']!r} of version {found['version']}, "
                         f"this sidrec reads {cls.METHOD!r} of version {cls.VERSION}: run `sidrec quantize` again"
                     )
-                sizes = json.loads(found["sizes"])
+                sizes = tuple(found["sizes"])
                 centres = tuple(file.get_tensor(f"centres.{level}") for level in range(len(sizes)))
                 quantizer = cls(file.get_tensor("mean"), centres)
         except (FileNotFoundError, SafetensorError, KeyError, json.JSONDecodeError) as error:

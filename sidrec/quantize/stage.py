@@ -85,6 +85,5 @@ def _check(
     highest = max((int(history.max()) for history in histories if len(history)), default=-1)
     lowest = min((int(history.min()) for history in histories if len(history)), default=0)
     if lowest < 0 or highest >= len(text):
-        raise DataError(
-            f"histories name item {highest if lowest >= 0 else lowest}, but there are items 0 to {len(text) - 1} only"
-        )
+        wrong = lowest if lowest < 0 else highest
+        raise DataError(f"histories name item {wrong}, but there are only items 0 to {len(text) - 1}")

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from sidrec.config import QuantizeConfig
+from sidrec.errors import ConfigError, DataError
+from sidrec.quantize import Quantized, quantize, usage_picture
+from sidrec.quantize.health import health
+from sidrec.quantize.residual_kmeans import ResidualKMeans
+from sidrec.types import ItemCodes, ItemVectors
+from tests.quantize.shop import make_shop
+
+TEXT = QuantizeConfig(levels=(8, 4), tie_codes=2)
+FUSED = QuantizeConfig(levels=(8, 4), tie_codes=2, behaviour_weight=1.0, behaviour_dimension=8)
+
+
+@pytest.mark.parametrize("config", [TEXT, FUSED])
+def test_codes_of_every_item_and_the_same_bytes_again(config: QuantizeConfig) -> None:
+    vectors, ids, cold, histories = make_shop()
+    first, again = (quantize(vectors, ids, cold, histories, config, seed=4) for _ in range(2))
+    assert first.codes.codes.shape == (96, 3)
+    assert first.codes.sizes[:2] == (8, 4) and first.codes.sizes[2] >= 2
+    assert first.fused.shape == (96, 24 if config is TEXT else 32)
+    assert first.codes.codes.tobytes() == again.codes.codes.tobytes()
+    assert json.dumps(first.health) == json.dumps(again.health)
+    assert np.array_equal(first.quantizer.encode(first.fused), first.codes.codes[:, :2])
+
+
+@pytest.mark.parametrize("config", [TEXT, FUSED])
+def test_cold_items_have_no_say(config: QuantizeConfig) -> None:
+    vectors, ids, cold, histories = make_shop()
+    before = quantize(vectors, ids, cold, histories, config, seed=0)
+    moved = vectors.vectors.copy()
+    moved[cold] = moved[cold][::-1]  # every cold item becomes one of another kind
+    without = [history[~cold[history]] for history in histories]
+    after = quantize(ItemVectors(moved), ids, cold, without, config, seed=0)
+    assert np.array_equal(before.codes.codes[~cold], after.codes.codes[~cold])
+    assert not np.array_equal(before.codes.codes[cold], after.codes.codes[cold])
+    for old, new in zip(before.quantizer.centres, after.quantizer.centres, strict=True):
+        assert old.tobytes() == new.tobytes()
+
+
+def test_behaviour_decides_where_text_says_nothing() -> None:
+    """Text is noise; customers buy from two camps. Only the fused codes can tell the camps apart."""
+    rng = np.random.default_rng(0)
+    text = rng.standard_normal((40, 16)).astype(np.float32)
+    text /= np.linalg.norm(text, axis=1, keepdims=True)
+    camp = np.arange(40) % 2
+    histories = [(2 * rng.permutation(20)[:5] + user % 2).astype(np.int32) for user in range(300)]
+    args = (ItemVectors(text), [f"{i:02}" for i in range(40)], np.zeros(40, np.bool_), histories)
+
+    def purity(made: Quantized) -> float:
+        first = made.codes.codes[:, 0]
+        return max(float((first == camp).mean()), float((first != camp).mean()))
+
+    assert purity(quantize(*args, QuantizeConfig(levels=(2,)), seed=0)) < 0.8
+    assert purity(quantize(*args, QuantizeConfig(levels=(2,), behaviour_weight=3.0, behaviour_dimension=4), seed=0)) == 1
+
+
+def test_health_of_a_catalogue_counted_by_hand() -> None:
+    """Four items in one dimension; A splits -1 from +1, and items 2 and 3 share their code and their vector."""
+    text = np.array([[-1.0], [-1.5], [1.0], [1.0]], np.float32)
+    quantizer = ResidualKMeans(
+        np.zeros(1, np.float32), (np.array([[-1], [1]], np.float32), np.array([[0], [-0.5]], np.float32))
+    )
+    codes = ItemCodes(np.array([[0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 0, 1]], np.int32), (2, 2, 256))
+    histories = [np.array([0, 2], np.int32), np.array([3, 2, 1], np.int32)]
+    found = health(text, text, quantizer, codes, histories)
+    assert found["items"] == 4
+    assert found["unique_share"] == 2 / 4
+    assert found["distinct_share"] == 3 / 4
+    assert (found["largest_group"], found["tied_items"], found["tie_codes"]) == (2, 2, 256)
+    assert found["tied_purchases_share"] == 3 / 5
+    assert found["duplicate_vectors"] == 1
+    assert found["spread"] == (1 + 2.25 + 1 + 1) / 4
+    a, b, ties = found["levels"]
+    assert a == {"level": "A", "size": 2, "used": 2, "perplexity": 2.0, "residual": 0.25 / 4}
+    assert b == {"level": "B", "size": 2, "used": 2, "perplexity": round(4 / 3**0.75, 3), "residual": 0.0}
+    assert ties == {"level": "C", "size": 256, "used": 2, "perplexity": round(4 / 3**0.75, 3)}
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_the_picture_and_its_numbers(tmp_path: Path) -> None:
+    codes = quantize(*make_shop(), TEXT, seed=0).codes
+    usage_picture(codes, tmp_path / "usage.png")
+    assert (tmp_path / "usage.png").read_bytes().startswith(b"\x89PNG")
+    table = pl.read_csv(tmp_path / "usage.csv")
+    assert table.columns == ["level", "code", "items"]
+    assert table.group_by("level", maintain_order=True).agg(pl.len(), pl.col("items").sum()).rows() == [
+        ("A", 8, 96),
+        ("B", 4, 96),
+        ("C", codes.sizes[2], 96),
+    ]
+
+
+def test_bad_input_is_named() -> None:
+    vectors, ids, cold, histories = make_shop()
+    zero = vectors.vectors.copy()
+    zero[[3, 9]] = 0
+    with pytest.raises(DataError, match=r"item 'P003' \(row 3\) is zero \(1 more are like it\)"):
+        quantize(ItemVectors(zero), ids, cold, histories, TEXT, 0)
+    zero[3, 0] = np.inf
+    with pytest.raises(DataError, match=r"item 'P003' \(row 3\) holds a value that is not finite"):
+        quantize(ItemVectors(zero), ids, cold, histories, TEXT, 0)
+    with pytest.raises(DataError, match="stands twice"):
+        quantize(vectors, [*ids[:-1], ids[0]], cold, histories, TEXT, 0)
+    with pytest.raises(DataError, match="do not belong together"):
+        quantize(vectors, ids[:-1], cold, histories, TEXT, 0)
+    with pytest.raises(DataError, match="all 96 items are cold"):
+        quantize(vectors, ids, np.ones(96, np.bool_), histories, TEXT, 0)
+    with pytest.raises(DataError, match="88 items cannot fill the 256 codes of level A"):
+        quantize(vectors, ids, cold, histories, QuantizeConfig(), 0)
+    with pytest.raises(DataError, match="histories name item 96, but there are only items 0 to 95"):
+        quantize(vectors, ids, cold, [np.array([96], np.int32)], TEXT, 0)
+    with pytest.raises(ConfigError, match="letters for 26"):
+        quantize(vectors, ids, cold, histories, QuantizeConfig(levels=(2,) * 26), 0)
