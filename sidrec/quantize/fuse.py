@@ -1,4 +1,18 @@
-"""Text and behaviour in one vector."""
+"""Text and behaviour in one vector.
+
+Measured on Beauty (MiniLM titles, 3 x 256, three seeds). Share of (last training, validation) purchases with one A code, with
+one AB; recall@10 of "the commonest items with the longest code in common with the last purchase" (4,000 validation users, one
+seed); share of items whose nearest text neighbour has their A code; distinct codes before ties:
+
+    weight 0      .073   .013   .023   .63   .913
+    weight 0.5    .106   .019   .032   .67   .912
+    weight 0.75   .162   .025   .038   .63   .923
+    weight 1      .175   .030   .045   .54   .923
+    weight 1.5    .178   .041   .042   .39   .911
+    weight 2      .180   .049   .043   .35   .900
+
+At 1 the codes foretell about twice as much and still follow the text; above, they forget it. Chance is .005 to .007 (A).
+"""
 
 from __future__ import annotations
 
