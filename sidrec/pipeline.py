@@ -8,7 +8,7 @@ inside the functions, so that ``sidrec --help`` does not wait for torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +117,14 @@ def quantize(run: Run) -> None:
 
 def converse(run: Run) -> None:
     """Items and histories to conversations -> ``4-conversations``."""
-    from sidrec.converse import samples_markdown, test_samples, train_conversations, valid_conversations
+    from sidrec.converse import (
+        samples_markdown,
+        task_counts,
+        test_samples,
+        train_conversations,
+        train_examples,
+        valid_conversations,
+    )
 
     config, seed = run.config.converse, run.config.seed
 
@@ -127,8 +134,8 @@ def converse(run: Run) -> None:
         counts = storage.save_conversations(folder, "train", train_conversations(corpus, codes, config, seed))
         storage.save_conversations(folder, "valid", valid_conversations(corpus, codes, config, seed))
         storage.save_samples(folder, test_samples(corpus, codes, config, seed))
-        write_json(folder / "counts.json", counts)
-        write_file(folder / "samples.md", samples_markdown(storage.iter_conversations(folder, "train"), counts).encode())
+        write_json(folder / "counts.json", [asdict(count) for count in task_counts(corpus, codes, config, seed)])
+        write_file(folder / "samples.md", samples_markdown(train_examples(corpus, codes, config, seed), counts).encode())
         say(f"  {sum(counts.values()):,} conversations of {len(counts)} tasks")
 
     _stage(run, "converse", config.model_dump(mode="json"), make)
@@ -160,14 +167,15 @@ def train_vocabulary(run: Run) -> None:
 
 def train_full(run: Run) -> None:
     """Stage 2: everything learns -> ``6-model``, a Hugging Face folder."""
+    import torch
+
     from sidrec import train as room
-    from sidrec.recommend import load_model
 
     config, seed = run.config.train, run.config.seed
 
     def make(folder: Path) -> None:
         codes = storage.load_codes(run.folder("quantize"))
-        model, tokenizer = load_model(run.folder("train-vocabulary"), "cpu", config.dtype)
+        model, tokenizer = room.load_base(str(run.folder("train-vocabulary")), getattr(torch, config.dtype))
         renderer = renderer_for(tokenizer.backend_tokenizer, codes.sizes)
         data, valid = _tokenized(run, renderer)
         room.train_full(model, data, valid, config, workspace=folder, seed=seed)

@@ -12,6 +12,7 @@ __all__ = [
     "TrainResult",
     "build_base",
     "extend_vocabulary",
+    "load_base",
     "load_trained",
     "new_parameters",
     "parameter_counts",

@@ -1,0 +1,5 @@
+"""``python -m sidrec``."""
+
+from sidrec.cli import main
+
+main()
