@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModelForCausalLM,
@@ -19,6 +20,7 @@ from transformers import (
 from sidrec.config import TinyModel, TrainConfig
 from sidrec.errors import ArtifactError, ConfigError, DataError
 from sidrec.render import TURN_END, TURN_START
+from sidrec.train.parts import base_of
 
 PADDING = "<|endoftext|>"
 # How Qwen3 cuts text before merging: contractions, words with their leading space, single digits, punctuation, line ends.
@@ -118,14 +120,21 @@ def load_base(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTraine
     Raises:
         ConfigError: see ``build_base``.
     """
-    where = "the folder" if Path(name).is_dir() else "no folder of that name here; on the Hugging Face hub"
+    folder = Path(name).is_dir()
+    if not folder and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise ConfigError(f"train.base_model {name!r}: there is no such folder, and it is no name on the Hugging Face hub")
+    if folder and not (Path(name) / "config.json").is_file():
+        raise ConfigError(f"train.base_model {name!r} is a folder without config.json: no Hugging Face model was saved there")
+    where = "a folder" if folder else "no folder here; looked for on the Hugging Face hub"
+    part = "tokenizer"
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        part = "causal language model"
         model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=False)
-    except OSError as error:
-        raise ConfigError(f"train.base_model {name!r} cannot be loaded ({where}: {_first_line(error)})") from error
-    except (ValueError, KeyError) as error:
-        raise ConfigError(f"train.base_model {name!r} is no causal language model: {_first_line(error)}") from error
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise ConfigError(f"no {part} can be loaded from train.base_model {name!r} ({where}): {_first_line(error)}") from error
+    if not hasattr(base_of(model), "layers"):
+        raise ConfigError(f"train.base_model {name!r} is no decoder of Qwen3's kind but a {model.config.model_type} model")
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ConfigError(f"train.base_model {name!r} has no fast tokenizer (tokenizer.json)")
     for token in (TURN_START, TURN_END):

@@ -70,6 +70,7 @@ def train(
     at = checkpoints.restore(parameters, optimizer)
     seconds_before = at.seconds
     computer.refresh()
+    workspace.mkdir(parents=True, exist_ok=True)
     metrics = MetricsLog(workspace / METRICS_FILE)
     metrics.truncate_after(stage_name, at.step)
     resumed_from = at.step

@@ -50,3 +50,4 @@ def recomputed_activations(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         getattr(untyped, f"{word}_checkpointing_disable")()
+        untyped.disable_input_require_grads()  # a hook on the embedding that switching off leaves behind

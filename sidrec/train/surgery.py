@@ -101,7 +101,8 @@ def _title_tokens(
     new_NL = codes_NL + vocabulary.level_offsets - vocabulary.first_id
     pairs = np.stack([np.repeat(new_NL, lengths, axis=0).ravel(), np.repeat(tokens, vocabulary.levels)])
     shape = (len(vocabulary.tokens), vocabulary.first_id)
-    return torch.sparse_coo_tensor(torch.from_numpy(pairs), torch.ones(pairs.shape[1]), shape).coalesce()
+    ones = torch.ones(pairs.shape[1])
+    return torch.sparse_coo_tensor(torch.from_numpy(pairs), ones, shape, check_invariants=True).coalesce()
 
 
 @torch.no_grad()
