@@ -1,0 +1,131 @@
+"""Prompts in, ranked catalogue items out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from sidrec.errors import ArtifactError, ConfigError, DataError
+from sidrec.log import progress
+from sidrec.recommend.beam import NORMALISERS, Normaliser, Search
+from sidrec.recommend.filters import Alive
+from sidrec.recommend.forward import Head, check_prompts, checked, input_rows
+from sidrec.recommend.trie import Trie
+from sidrec.types import ItemCodes, Ranked
+from sidrec.vocabulary import SidVocabulary
+
+_LONG = 256  # requests from which progress is shown
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """A trained model that answers with items of one catalogue, never with anything else.
+
+    ``normaliser`` says what a code's probability is measured against:
+
+    - ``"valid"`` (default): the codes that the catalogue has at that node. The probabilities of all items then sum to 1,
+      whatever the model would spend on text and on codes of no item, and a node's only child is certain: the model
+      need not be run for it, which saves most of the deeper steps.
+    - ``"full"``: the whole vocabulary, as ``transformers``' own beam search has it. A score is then the model's own
+      log-probability of the codes.
+
+    Filters never change a score: an item has the same one whatever else may be recommended.
+
+    Raises:
+        ArtifactError: model, vocabulary and codes do not belong together, or the model cannot be decoded.
+    """
+
+    model: PreTrainedModel
+    vocabulary: SidVocabulary
+    codes: ItemCodes
+    normaliser: Normaliser = "valid"
+
+    def __post_init__(self) -> None:
+        if self.normaliser not in NORMALISERS:
+            raise ConfigError(f"unknown normaliser {self.normaliser!r}: one of {', '.join(NORMALISERS)}")
+        if self.codes.sizes != self.vocabulary.sizes:
+            raise ArtifactError(
+                f"the catalogue's codes have the level sizes {self.codes.sizes}, the model's vocabulary "
+                f"{self.vocabulary.sizes}: they are of different runs; run `sidrec train-vocabulary` again"
+            )
+        for rows in (input_rows(self.model), len(Head.of(self.model).weight)):
+            if rows <= self.vocabulary.last_id:
+                raise ArtifactError(
+                    f"the model has {rows} embedding rows, the semantic IDs need ids up to {self.vocabulary.last_id}: "
+                    "it was trained with another codebook; run `sidrec train-vocabulary` again"
+                )
+        self.model.eval()  # type: ignore[no-untyped-call]
+        _ = self._search
+
+    @cached_property
+    def trie(self) -> Trie:
+        """The catalogue."""
+        return Trie.build(self.codes.codes, self.codes.sizes)
+
+    @cached_property
+    def _search(self) -> Search:
+        vocabulary = self.vocabulary
+        probe = (vocabulary.start_id, int(vocabulary.level_offsets[0]), int(vocabulary.level_offsets[-1]))
+        head = checked(self.model, probe)
+        return Search(self.model, head, self.trie, vocabulary.level_offsets.tolist(), self.normaliser)
+
+    def rank(
+        self,
+        prompts: Sequence[Sequence[int]],
+        k: int,
+        beams: int,
+        exclude: Sequence[Sequence[int]] | None = None,
+        eligible: NDArray[np.bool_] | None = None,
+        batch_size: int = 64,
+    ) -> list[Ranked]:
+        """The ``k`` best items for each prompt.
+
+        Args:
+            prompts: token ids up to where the answer starts, without ``<|sid_start|>``.
+            k: items a request; fewer come back only where fewer are eligible.
+            beams: prefixes kept at each level, raised to ``k`` where that is larger.
+            exclude: item indices that each request must not get, in any order.
+            eligible: bool ``(N,)``: the items that any request may get; default all.
+            batch_size: requests decoded at once at most. It does not change the result beyond float noise.
+
+        Returns:
+            One ``Ranked`` a prompt, in the same order. Scores are summed log-probabilities of the codes; equal scores
+            stand in the order of the item index, and where the beam was too narrow for all of them the lower codes go on.
+
+        Raises:
+            DataError: a prompt the model cannot read, an item that is not in the catalogue, a mask of the wrong shape.
+        """
+        if k < 1 or beams < 1 or batch_size < 1:
+            raise ConfigError(f"k, beams and batch_size are at least 1, found {k}, {beams} and {batch_size}")
+        if exclude is not None and len(exclude) != len(prompts):
+            raise DataError(f"{len(prompts)} prompts need as many lists of excluded items, found {len(exclude)}")
+        check_prompts(self.model, prompts, behind=1 + self.vocabulary.levels)
+        sums = None if eligible is None else self.trie.alive(eligible)
+        totals = Alive.of(self.trie, len(prompts), sums, exclude).totals()
+        nothing = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+        answers = [Ranked(*nothing, eligible=int(total)) for total in totals]
+        shown = progress("recommend", len(prompts)) if len(prompts) >= _LONG else nullcontext()
+        with shown as bar:
+            for batch in _batches([len(prompt) for prompt in prompts], totals > 0, batch_size):
+                alive = Alive.of(self.trie, len(batch), sums, None if exclude is None else [exclude[i] for i in batch])
+                opened = [[*prompts[i], self.vocabulary.start_id] for i in batch]
+                items, scores = self._search.run(opened, alive, max(beams, k), k)
+                for i, row, score in zip(batch, items, scores, strict=True):
+                    found = score > -np.inf
+                    answers[i] = Ranked(row[found], score[found], int(totals[i]))
+                if bar is not None:
+                    bar.advance(len(batch))
+        return answers
+
+
+def _batches(lengths: Sequence[int], wanted: NDArray[np.bool_], size: int) -> Iterator[list[int]]:
+    """Requests of similar length together: little padding."""
+    order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
+    chosen = order[wanted[order]].tolist()
+    yield from (chosen[start : start + size] for start in range(0, len(chosen), size))

@@ -1,0 +1,51 @@
+"""Mask and exclusions as one count, against counting by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidrec.errors import DataError
+from sidrec.recommend import Alive, Trie
+from tests.recommend.helpers import catalogue
+
+
+@given(st.integers(0, 10_000), st.booleans())
+def test_the_joint_count_of_every_node_equals_counting_items(seed: int, masked: bool) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = tuple(rng.integers(1, 5, rng.integers(1, 5)).tolist())
+    n = int(rng.integers(1, min(25, np.prod(sizes)) + 1))
+    codes = catalogue(seed, sizes, n).codes
+    trie = Trie.build(codes, sizes)
+    eligible = rng.random(n) < 0.6 if masked else np.ones(n, dtype=np.bool_)
+    exclude = [rng.integers(0, n, rng.integers(0, 2 * n)).tolist() for _ in range(3)]  # unsorted, repeated
+    alive = Alive.of(trie, 3, trie.alive(eligible) if masked else None, exclude)
+    allowed = [eligible & ~np.isin(np.arange(n), row) for row in exclude]
+    assert alive.totals().tolist() == [int(row.sum()) for row in allowed]
+    for depth in range(trie.levels + 1):
+        nodes = np.arange(trie.width(depth))
+        above = trie.nodes_above(depth, trie.position_of_item)
+        empty = []
+        for request in range(3):
+            expected = np.bincount(above[allowed[request]], minlength=len(nodes))
+            assert alive.counts(depth, np.full_like(nodes, request), nodes).tolist() == expected.tolist()
+            by_mask = np.bincount(above[eligible], minlength=len(nodes))
+            empty += (request * len(nodes) + np.flatnonzero((expected == 0) & (by_mask > 0))).tolist()
+        assert alive.emptied(depth).tolist() == empty
+
+
+def test_two_filters_that_pass_apart_and_fail_together() -> None:
+    # items 0 and 1 under one A code: the mask leaves 0, the exclusion leaves 1, so nothing is left below it
+    trie = Trie.build(np.asarray([[0, 0], [0, 1], [1, 0]], dtype=np.int32), (2, 2))
+    alive = Alive.of(trie, 1, trie.alive(np.asarray([True, False, True])), [[0]])
+    assert alive.counts(1, np.zeros(2, dtype=np.int64), np.arange(2)).tolist() == [0, 1]
+    assert alive.emptied(1).tolist() == [0]
+
+
+@pytest.mark.parametrize("item", [-1, 3])
+def test_an_unknown_item_is_named(item: int) -> None:
+    trie = Trie.build(np.asarray([[0, 0], [0, 1], [1, 0]], dtype=np.int32), (2, 2))
+    with pytest.raises(DataError, match=f"request 1 excludes item {item}, .* 3 items"):
+        Alive.of(trie, 2, None, [[0], [2, item]])
