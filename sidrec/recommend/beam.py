@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from sidrec.errors import ArtifactError
+from sidrec.recommend.branches import Branches
+from sidrec.recommend.decoder import Decoder
 from sidrec.recommend.filters import Alive
-from sidrec.recommend.forward import Branches, Head
 from sidrec.recommend.trie import Trie
 
 Normaliser = Literal["full", "valid"]
@@ -35,8 +35,7 @@ _DEAD = float("-inf")
 class Search:
     """Everything a search needs that no request changes, on the model's device."""
 
-    model: PreTrainedModel
-    head: Head
+    decoder: Decoder
     trie: Trie
     first_ids: Sequence[int]  # the token id of code 0 of each level
     normaliser: Normaliser
@@ -50,8 +49,8 @@ class Search:
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             for name in ("codes", "children", "leaves"):
                 arrays: tuple[NDArray[np.integer], ...] = getattr(self.trie, name)
-                object.__setattr__(self, name, tuple(torch.from_numpy(a).to(self.model.device) for a in arrays))
-            object.__setattr__(self, "items", torch.from_numpy(self.trie.items).to(self.model.device))
+                object.__setattr__(self, name, tuple(torch.from_numpy(a).to(self.decoder.model.device) for a in arrays))
+            object.__setattr__(self, "items", torch.from_numpy(self.trie.items).to(self.decoder.model.device))
 
     @torch.inference_mode()
     def run(
@@ -63,7 +62,7 @@ class Search:
         eligible item.
         """
         levels = self.trie.levels
-        branches = Branches(self.model, prompts, room=min(beams, self.trie.n_items) * (levels - 1))
+        branches = self.decoder.read(prompts, room=min(beams, self.trie.n_items) * (levels - 1))
         device, batch = branches.device, len(prompts)
         beam = _Beams.root(batch, device)
         for level in range(levels):
@@ -98,7 +97,7 @@ class Search:
         start = self.first_ids[level]
         code, real = code[asked], real[asked]
         if self.normaliser == "valid":
-            logits = self.head.logits(hidden, start, start + self.trie.sizes[level])
+            logits = self.decoder.logits(hidden, start, start + self.trie.sizes[level])
             picked = logits.gather(1, code).masked_fill_(~real, _DEAD)
             norm = torch.logsumexp(picked, dim=1)
         else:
@@ -111,9 +110,9 @@ class Search:
     def _full(self, hidden: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of ``token`` and the logarithm of the whole vocabulary's sum, a few rows at a time."""
         picked, norm = [], []
-        rows = max(1, _FULL_LOGITS // self.head.weight.shape[0])
+        rows = max(1, _FULL_LOGITS // self.decoder.rows)
         for start in range(0, len(hidden), rows):
-            logits = self.head.logits(hidden[start : start + rows])
+            logits = self.decoder.logits(hidden[start : start + rows])
             picked.append(logits.gather(1, token[start : start + rows]))
             norm.append(torch.logsumexp(logits, dim=1))
         return torch.cat(picked), torch.cat(norm)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +14,9 @@ from transformers import PreTrainedModel
 from sidrec.errors import ArtifactError, ConfigError, DataError
 from sidrec.log import progress
 from sidrec.recommend.beam import NORMALISERS, Normaliser, Search
+from sidrec.recommend.decoder import Decoder
 from sidrec.recommend.filters import Alive
-from sidrec.recommend.forward import Head, check_prompts, checked, input_rows
+from sidrec.recommend.prompts import batches, check_prompts, input_rows
 from sidrec.recommend.trie import Trie
 from sidrec.types import ItemCodes, Ranked
 from sidrec.vocabulary import SidVocabulary
@@ -54,14 +55,13 @@ class Recommender:
                 f"the catalogue's codes have the level sizes {self.codes.sizes}, the model's vocabulary "
                 f"{self.vocabulary.sizes}: they are of different runs; run `sidrec train-vocabulary` again"
             )
-        for rows in (input_rows(self.model), len(Head.of(self.model).weight)):
+        for rows in (input_rows(self.model), self._decoder.rows):
             if rows <= self.vocabulary.last_id:
                 raise ArtifactError(
                     f"the model has {rows} embedding rows, the semantic IDs need ids up to {self.vocabulary.last_id}: "
                     "it was trained with another codebook; run `sidrec train-vocabulary` again"
                 )
-        self.model.eval()  # type: ignore[no-untyped-call]
-        _ = self._search
+        _ = self._search  # build now, so that the first request does not wait
 
     @cached_property
     def trie(self) -> Trie:
@@ -69,11 +69,12 @@ class Recommender:
         return Trie.build(self.codes.codes, self.codes.sizes)
 
     @cached_property
+    def _decoder(self) -> Decoder:
+        return Decoder.open(self.model)
+
+    @cached_property
     def _search(self) -> Search:
-        vocabulary = self.vocabulary
-        probe = (vocabulary.start_id, int(vocabulary.level_offsets[0]), int(vocabulary.level_offsets[-1]))
-        head = checked(self.model, probe)
-        return Search(self.model, head, self.trie, vocabulary.level_offsets.tolist(), self.normaliser)
+        return Search(self._decoder, self.trie, self.vocabulary.level_offsets.tolist(), self.normaliser)
 
     def rank(
         self,
@@ -110,9 +111,11 @@ class Recommender:
         totals = Alive.of(self.trie, len(prompts), sums, exclude).totals()
         nothing = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
         answers = [Ranked(*nothing, eligible=int(total)) for total in totals]
+        asked = np.flatnonzero(totals).tolist()
         shown = progress("recommend", len(prompts)) if len(prompts) >= _LONG else nullcontext()
         with shown as bar:
-            for batch in _batches([len(prompt) for prompt in prompts], totals > 0, batch_size):
+            for batch in batches([prompts[i] for i in asked], batch_size):
+                batch = [asked[i] for i in batch]
                 alive = Alive.of(self.trie, len(batch), sums, None if exclude is None else [exclude[i] for i in batch])
                 opened = [[*prompts[i], self.vocabulary.start_id] for i in batch]
                 items, scores = self._search.run(opened, alive, max(beams, k), k)
@@ -122,10 +125,3 @@ class Recommender:
                 if bar is not None:
                     bar.advance(len(batch))
         return answers
-
-
-def _batches(lengths: Sequence[int], wanted: NDArray[np.bool_], size: int) -> Iterator[list[int]]:
-    """Requests of similar length together: little padding."""
-    order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
-    chosen = order[wanted[order]].tolist()
-    yield from (chosen[start : start + size] for start in range(0, len(chosen), size))

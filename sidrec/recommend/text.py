@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from sidrec.errors import ConfigError, DataError
 from sidrec.log import progress
-from sidrec.recommend.forward import Branches, Head, check_prompts
+from sidrec.recommend.decoder import Decoder
+from sidrec.recommend.prompts import batches, check_prompts
 
 _LONG = 256  # prompts from which progress is shown
 
@@ -33,13 +33,12 @@ def generate_text(
         if not len(prompt):
             raise DataError(f"prompt {number} is empty: there is nothing to continue")
     check_prompts(model, prompts, behind=max_new_tokens)
-    order = np.argsort([len(prompt) for prompt in prompts], kind="stable").tolist() if prompts else []
+    decoder = Decoder.open(model)
     answers: list[list[int]] = [[] for _ in prompts]
     shown = progress("generate", len(prompts)) if len(prompts) >= _LONG else nullcontext()
     with shown as bar:
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            for i, answer in zip(batch, _greedy(model, [prompts[i] for i in batch], max_new_tokens, stop_id), strict=True):
+        for batch in batches(prompts, batch_size):
+            for i, answer in zip(batch, _greedy(decoder, [prompts[i] for i in batch], max_new_tokens, stop_id), strict=True):
                 answers[i] = answer
             if bar is not None:
                 bar.advance(len(batch))
@@ -47,14 +46,14 @@ def generate_text(
 
 
 @torch.inference_mode()
-def _greedy(model: PreTrainedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop_id: int) -> list[list[int]]:
-    branches, head = Branches(model, prompts, room=max_new_tokens - 1), Head.of(model)
+def _greedy(decoder: Decoder, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop_id: int) -> list[list[int]]:
+    branches = decoder.read(prompts, room=max_new_tokens - 1)
     first = branches.used
     written: list[list[int]] = [[] for _ in prompts]
     requests = list(range(len(prompts)))  # which request each row of the batch is
     hidden = branches.last
     for step in range(max_new_tokens):
-        token = head.logits(hidden).argmax(dim=1)
+        token = decoder.logits(hidden).argmax(dim=1)
         best = token.tolist()
         going = [at for at, value in enumerate(best) if value != stop_id]
         for at in going:

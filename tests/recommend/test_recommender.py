@@ -12,7 +12,9 @@ from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 from sidrec.errors import ArtifactError, ConfigError, DataError
 from sidrec.recommend import Recommender
 from sidrec.recommend.beam import Normaliser
-from sidrec.recommend.forward import Branches, Head
+from sidrec.recommend.branches import AnyBranches, Branches
+from sidrec.recommend.decoder import Decoder
+from sidrec.recommend.qwen3 import Qwen3Branches
 from sidrec.types import ItemCodes, Ranked
 from tests.recommend.helpers import catalogue, prompts, scores, tiny_qwen3, vocabulary
 
@@ -134,18 +136,22 @@ def test_nothing_eligible_is_an_empty_answer(model: PreTrainedModel) -> None:
     assert [len(r.items) for r in mixed] == [0, 5]
 
 
-def test_an_only_child_costs_no_step(model: PreTrainedModel) -> None:
+def test_an_only_child_costs_no_step(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = from_rows([[a, b, (a + b) % 5, 0] for a in range(8) for b in range(6)])  # one item under each AB prefix
-    calls: list[int] = []
-    handle = model.base_model.register_forward_hook(lambda *_: calls.append(1))
-    try:
-        recommenders = {name: make(model, codes, name) for name in ("valid", "full")}
-        for name, steps in (("valid", 2), ("full", 4)):  # the prompt and A; C and D as well
-            calls.clear()
-            recommenders[name].rank(prompts(0, (6,)), 5, 5)
-            assert len(calls) == steps
-    finally:
-        handle.remove()
+    steps: list[int] = []
+    append = Branches.append
+
+    def counting(self: Branches, tokens: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        steps.append(tokens.shape[1])
+        return append(self, tokens, *rest)
+
+    monkeypatch.setattr(Branches, "append", counting)
+    recommenders: list[Recommender] = [make(model, codes, "valid"), make(model, codes, "full")]
+    steps.clear()  # of the trial when a model is opened
+    for recommender, expected in zip(recommenders, ([5], [5, 5, 5]), strict=True):
+        recommender.rank(prompts(0, (6,)), 5, 5)
+        assert steps == expected
+        steps.clear()
 
 
 def test_codes_skipped_as_only_children_are_read_where_a_branch_follows(model: PreTrainedModel) -> None:
@@ -156,18 +162,26 @@ def test_codes_skipped_as_only_children_are_read_where_a_branch_follows(model: P
     np.testing.assert_allclose(answer.scores, scores(model, codes, prompt, "valid")[answer.items], atol=1e-4)
 
 
-def test_hidden_states_of_a_tree_equal_plain_forwards_of_each_path(model: PreTrainedModel) -> None:
+@pytest.mark.parametrize("kind", [AnyBranches, Qwen3Branches])
+def test_a_tree_equals_plain_forwards_of_each_path(model: PreTrainedModel, kind: type[Branches]) -> None:
     asked = prompts(7, (5, 12))
-    branches, head = Branches(model, asked, room=6), Head.of(model)
+    decoder = dataclasses.replace(Decoder.open(model), kind=kind)
     # below prompt 0: 1 -> 2 -> 3 in slots 12, 13, 14; below prompt 1: 4 -> 5 and 4 -> 6
     tokens = torch.tensor([[1, 2, 3], [4, 5, 6]])
     below = torch.tensor([[0, 1, 2], [0, 1, 1]])
     edges = [(0, 0, 12), (0, 1, 12), (0, 1, 13), (0, 2, 12), (0, 2, 13), (0, 2, 14)]
     edges += [(1, 0, 12), (1, 1, 12), (1, 1, 13), (1, 2, 12), (1, 2, 14)]
-    found = head.logits(branches.append(tokens, below, *torch.tensor(edges).T))
-    for row, token, path in [(0, 2, [1, 2, 3]), (1, 1, [4, 5]), (1, 2, [4, 6])]:
-        plain = model(torch.tensor([[*asked[row], *path]]), use_cache=False).logits[0, -1]
-        assert float((found[row, token] - plain).abs().max().detach()) < 1e-4
+    with torch.inference_mode():
+        branches = decoder.read(asked, room=6)
+        first = decoder.logits(branches.last)
+        found = decoder.logits(branches.append(tokens, below, *torch.tensor(edges).T))
+        branches.keep_rows(torch.tensor([1]))  # and go on below 4 -> 6 with one request less
+        third = decoder.logits(branches.append(*(torch.tensor(x) for x in ([[7]], [[2]], [[0]], [[0]], [[12, 14, 15]]))))
+        paths = [(first[0], 0, []), (first[1], 1, []), (found[0, 2], 0, [1, 2, 3]), (found[1, 1], 1, [4, 5])]
+        paths += [(found[1, 2], 1, [4, 6]), (third[0, 0], 1, [4, 6, 7])]
+        for logits, row, path in paths:
+            plain = model(torch.tensor([[*asked[row], *path]]), use_cache=False).logits[0, -1]
+            assert float((logits - plain).abs().max()) < 1e-4
 
 
 def test_a_replaced_catalogue_leaves_the_old_one_as_it_is(model: PreTrainedModel) -> None:
@@ -204,7 +218,7 @@ def test_models_that_the_decoder_would_get_wrong_are_refused() -> None:
     names = vocabulary(SIZES)
     eager = tiny_qwen3(names.last_id + 1)
     eager.set_attn_implementation("eager")
-    with pytest.raises(ArtifactError, match="full attention run by 'sdpa', found .* 'eager'"):
+    with pytest.raises(ArtifactError, match=r"full attention run by 'sdpa', found .* 'eager'"):
         make(eager, codes)
     config = Qwen3Config(
         vocab_size=names.last_id + 1, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
