@@ -167,15 +167,13 @@ def train_vocabulary(run: Run) -> None:
 
 def train_full(run: Run) -> None:
     """Stage 2: everything learns -> ``6-model``, a Hugging Face folder."""
-    import torch
-
     from sidrec import train as room
 
     config, seed = run.config.train, run.config.seed
 
     def make(folder: Path) -> None:
         codes = storage.load_codes(run.folder("quantize"))
-        model, tokenizer = room.load_base(str(run.folder("train-vocabulary")), getattr(torch, config.dtype))
+        model, tokenizer = room.load_trained(run.folder("train-vocabulary"), config)
         renderer = renderer_for(tokenizer.backend_tokenizer, codes.sizes)
         data, valid = _tokenized(run, renderer)
         room.train_full(model, data, valid, config, workspace=folder, seed=seed)
