@@ -62,7 +62,9 @@ class Search:
         eligible item.
         """
         levels = self.trie.levels
-        branches = self.decoder.read(prompts, room=min(beams, self.trie.n_items) * (levels - 1))
+        # At each level a request may read all that it skipped before, and the batch takes the slots of the longest
+        # row each time: one request reads early, another late, so the sum over levels is 1 + 2 + ... codes a beam.
+        branches = self.decoder.read(prompts, room=min(beams, self.trie.n_items) * levels * (levels - 1) // 2)
         device, batch = branches.device, len(prompts)
         beam = _Beams.root(batch, device)
         for level in range(levels):
