@@ -23,8 +23,9 @@ _TRIMMED = {"qwen3", "qwen2", "llama", "mistral"}  # pre-norm layers whose MLP s
 class AnswerLoss:
     """Sum of the cross-entropies at a batch's answer positions, for one model.
 
-    In the last layer only the answers' rows go through the MLP, the final norm and the head. With 3 layers and 9 %
-    answer tokens that saves a sixth of a step; the result is the same. Done with hooks, inside ``on()``.
+    In the last layer only the answers' rows go through the MLP, the final norm and the head; the result is the same.
+    With 3 layers and 9 % answer tokens that gave 0 to 19 % more tokens a CPU second (four comparisons on a busy machine,
+    10 % on average). Done with hooks, inside ``on()``.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
