@@ -84,7 +84,8 @@ def random_qwen3(shape: TinyModel, tokenizer: PreTrainedTokenizerFast, seed: int
     """A random Qwen3 with tied embeddings, drawn from the seed.
 
     Qwen's 0.02 is made for widths of thousands. At width D the standard deviation here is 0.55 / sqrt(D), GPT-2's ratio
-    (0.02 at 768): after 60 steps on Beauty the validation loss was 2.536, against 2.650 with 0.02. The two matrices that write into the residual stream get 1 / sqrt(2 * layers) of it.
+    (0.02 at 768): after 60 steps on Beauty the validation loss was 2.536, against 2.650 with 0.02. The two matrices that
+    write into the residual stream get 1 / sqrt(2 * layers) of it.
     """
     std = 0.554 * shape.hidden**-0.5
     config = Qwen3Config(
