@@ -124,9 +124,13 @@ class Search:
         found = torch.ones(1, dtype=torch.bool, device=node.device)
         if alive.sums is not None:
             sums = torch.from_numpy(alive.sums).to(node.device)
-            bounds = None if depth == self.trie.levels else self.leaves[depth]
-            low, high = (node, node + 1) if bounds is None else (bounds[node], bounds[node + 1])
-            found = sums[high] > sums[low]
+            is_leaf = depth == self.trie.levels
+            if node.numel() > self.trie.width(depth):  # cheaper once for each node of the depth
+                at_bounds = sums if is_leaf else sums[self.leaves[depth]]
+                found = (at_bounds[1:] > at_bounds[:-1])[node]
+            else:
+                low, high = (node, node + 1) if is_leaf else (self.leaves[depth][node], self.leaves[depth][node + 1])
+                found = sums[high] > sums[low]
         emptied = alive.emptied(depth)
         if emptied.size:
             keys = torch.from_numpy(emptied).to(node.device)

@@ -114,8 +114,8 @@ class Recommender:
         asked = np.flatnonzero(totals).tolist()
         shown = progress("recommend", len(prompts)) if len(prompts) >= _LONG else nullcontext()
         with shown as bar:
-            for batch in batches([prompts[i] for i in asked], batch_size):
-                batch = [asked[i] for i in batch]
+            for chosen in batches([prompts[i] for i in asked], batch_size):
+                batch = [asked[i] for i in chosen]
                 alive = Alive.of(self.trie, len(batch), sums, None if exclude is None else [exclude[i] for i in batch])
                 opened = [[*prompts[i], self.vocabulary.start_id] for i in batch]
                 items, scores = self._search.run(opened, alive, max(beams, k), k)

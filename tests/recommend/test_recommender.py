@@ -162,6 +162,18 @@ def test_codes_skipped_as_only_children_are_read_where_a_branch_follows(model: P
     np.testing.assert_allclose(answer.scores, scores(model, codes, prompt, "valid")[answer.items], atol=1e-4)
 
 
+def test_requests_that_read_at_different_levels_find_room_in_one_batch(model: PreTrainedModel) -> None:
+    # Below A 0..3 the choice is B and C, below A 4..7 it is D alone: the first request reads at once, the second all
+    # three codes at the last level, behind the slots that the first took. (This once overran the buffer on real data.)
+    early = [[a, b, c, 0] for a in range(4) for b in range(4) for c in range(4)]
+    late = [[a, 0, 0, d] for a in range(4, 8) for d in range(4)]
+    recommender = make(model, from_rows(early + late))
+    asked = prompts(4, (6, 6))
+    exclude = [list(range(64, 80)), list(range(64))]
+    together = recommender.rank(asked, 4, 4, exclude)
+    assert_same(together, [recommender.rank([p], 4, 4, [e])[0] for p, e in zip(asked, exclude, strict=True)])
+
+
 @pytest.mark.parametrize("kind", [AnyBranches, Qwen3Branches])
 def test_a_tree_equals_plain_forwards_of_each_path(model: PreTrainedModel, kind: type[Branches]) -> None:
     asked = prompts(7, (5, 12))
