@@ -36,6 +36,9 @@ class Recommender:
     - ``"full"``: the whole vocabulary, as ``transformers``' own beam search has it. A score is then the model's own
       log-probability of the codes.
 
+    On the demo shop the two rank alike (Recall@10 of 2,000 customers differs by 0.0005); with Qwen3's 151,669 tokens
+    the whole vocabulary costs 5 to 12 times as much (``benchmarks/bench_recommend.py``).
+
     Filters never change a score: an item has the same one whatever else may be recommended.
 
     Raises:
