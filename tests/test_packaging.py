@@ -10,8 +10,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from sidrec.config import DemoSource
+from sidrec.ingest.demo import simulate_shop
 from tests.test_flow import SMALL
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +59,9 @@ def test_every_command_of_the_pages_runs(tmp_path: Path) -> None:
     venv = Path(sys.executable).parents[1]
     (copy / ".venv").symlink_to(venv)
     (venv / ".ready").touch()
+    items, purchases = simulate_shop(DemoSource(products=300, customers=400), seed=1)
+    items.with_columns(pl.col("features", "category").list.join(">")).write_csv(copy / "items.csv")
+    purchases.write_csv(copy / "purchases.csv")
     environment = os.environ | {"PATH": f"{venv / 'bin'}:{os.environ['PATH']}"}
     ran = 0
     for page in PAGES:

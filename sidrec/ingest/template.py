@@ -16,6 +16,25 @@ from sidrec.ingest.guess import TablesGuess
 _WIDTH = 110
 
 
+_FOR_A_CPU = """# For a small model from scratch on a CPU. With a GPU take the training tables of examples/pet-supplies-1.7b.toml.
+[converse]
+# No task writes more than this; histories are how the next purchase is learned, so they have no cap.
+max_per_task = 5000
+caps = { purchase_history = 0 }
+
+[converse.weights]
+purchase_history = 4.0
+
+[train.full]
+epochs = 2
+learning_rate = 3e-3
+weight_decay = 0.1
+dropout = 0.1
+tokens_per_step = 4096
+tokens_per_batch = 4096
+"""
+
+
 def config_toml(guess: TablesGuess, name: str, relative_to: Path) -> str:
     """The text of a config file that reads the guessed tables.
 
@@ -44,6 +63,7 @@ def config_toml(guess: TablesGuess, name: str, relative_to: Path) -> str:
         *_keys(TablesSource, tables),
         "[ingest.tables.columns]",
         *_keys(ColumnMap, guess.columns.model_dump()),
+        _FOR_A_CPU,
         "# The other stages have these tables; what is not set has its default:",
         *(
             f"#   [{key}] {field.description}"
