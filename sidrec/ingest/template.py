@@ -16,7 +16,8 @@ from sidrec.ingest.guess import TablesGuess
 _WIDTH = 110
 
 
-_FOR_A_CPU = """# For a small model from scratch on a CPU. With a GPU take the training tables of examples/pet-supplies-1.7b.toml.
+_FOR_A_CPU = """\
+# For a small model from scratch on a CPU. With a GPU take the training tables of examples/pet-supplies-1.7b.toml.
 [converse]
 # No task writes more than this; histories are how the next purchase is learned, so they have no cap.
 max_per_task = 5000

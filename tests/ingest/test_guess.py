@@ -156,7 +156,7 @@ def test_hostile_names_stay_inside_their_comment_and_string(tmp_path: Path) -> N
     table = tomllib.loads(config_toml(guess, "../x\ny", relative_to=tmp_path))
     assert table["ingest"]["tables"]["columns"]["title"] == name
     assert table["name"] == "..-x-y"
-    assert set(table) == {"name", "seed", "ingest"}
+    assert set(table) == {"name", "seed", "ingest", "converse", "train"} and set(table["train"]) == {"full"}
 
 
 def test_real_tables(shared_data: Path) -> None:
