@@ -33,6 +33,22 @@ def warn(text: str) -> None:
     console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
 
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' own bars and loading report off the screen; what matters is checked and said in our words."""
+    from transformers.utils import logging  # seconds to import: only where a model is at hand anyway
+
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 class Bar:
     """A running count; made by ``progress``."""
 

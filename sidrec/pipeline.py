@@ -17,7 +17,7 @@ from sidrec import storage
 from sidrec.artifacts import STAGES, Ticket, finished, hash_sources, locked, verified_manifest, write_file, write_json, writing
 from sidrec.config import RunConfig
 from sidrec.errors import ArtifactError
-from sidrec.log import say, timed, warn
+from sidrec.log import quiet_transformers, say, timed, warn
 from sidrec.render import Renderer
 from sidrec.types import Conversation
 from sidrec.vocabulary import REC, SidVocabulary
@@ -287,7 +287,8 @@ def _tokenized(run: Run, renderer: Renderer) -> tuple[Any, Any]:
 
 
 def _save_model(folder: Path, model: Any, tokenizer: Any) -> None:
-    model.save_pretrained(folder)
+    with quiet_transformers():
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

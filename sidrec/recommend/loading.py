@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
-from transformers.utils import logging as transformers_logging
 
 from sidrec.errors import ArtifactError, ConfigError
+from sidrec.log import quiet_transformers
 
 
 def resolve_device(name: str) -> str:
@@ -49,7 +47,7 @@ def load_model(folder: Path, device: str, dtype: str | None = None) -> tuple[Pre
     if not (wanted == "auto" or isinstance(wanted, torch.dtype)):
         raise ConfigError(f"unknown dtype {dtype!r}: 'float32' or 'bfloat16'")
     try:
-        with _quiet():
+        with quiet_transformers():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=wanted, attn_implementation="sdpa", local_files_only=True, trust_remote_code=False,
                 use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True,
@@ -69,17 +67,3 @@ def load_model(folder: Path, device: str, dtype: str | None = None) -> tuple[Pre
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ArtifactError(f"the tokenizer in {folder} is no fast tokenizer (no tokenizer.json): run its stage again")
     return model.to(device).eval(), tokenizer  # type: ignore[arg-type]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' loading report off the screen; what it reports is checked and said in our words."""
-    before, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(before)
-        if bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -19,6 +19,7 @@ from transformers import (
 
 from sidrec.config import TinyModel, TrainConfig
 from sidrec.errors import ArtifactError, ConfigError, DataError
+from sidrec.log import quiet_transformers
 from sidrec.render import TURN_END, TURN_START
 from sidrec.train.parts import base_of
 
@@ -131,7 +132,8 @@ def load_base(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTraine
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         part = "causal language model"
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=False)
+        with quiet_transformers():
+            model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=False)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ConfigError(f"no {part} can be loaded from train.base_model {name!r} ({where}): {_first_line(error)}") from error
     if not hasattr(base_of(model), "layers"):
