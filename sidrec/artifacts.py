@@ -17,7 +17,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from polars.exceptions import PolarsError
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
 
 from sidrec import __version__
 from sidrec.errors import ArtifactError
@@ -178,8 +180,8 @@ def writing(run: Path, ticket: Ticket) -> Iterator[Path]:
             write_file(marker, ticket.fingerprint.encode())
         yield partial
         _finish(partial, final, ticket, time.perf_counter() - began)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, SafetensorError, PolarsError) as error:
+        if not disk_full(error):
             raise
         kept = f"; the finished {final.name} is untouched" if final.exists() else ""
         raise ArtifactError(
@@ -206,6 +208,12 @@ def locked(run: Path) -> Iterator[None]:
         lock.release()
 
 
+def disk_full(error: Exception) -> bool:
+    """Whether an error of the system, of safetensors or of polars (which keep only its text) means: no space left."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in full or any(f"(os error {number})" in str(error) for number in full)
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write to a temporary sibling, sync, rename."""
     temporary = path.with_name(f".{path.name}.tmp")
@@ -225,11 +233,6 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def hash_sources(files: Sequence[Path]) -> dict[str, str]:
-    """File name -> SHA-256, for source data outside the run."""
-    return {path.name: hash_file(path) for path in files}
 
 
 def _digest(value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sidrec import columns as c
 from sidrec import storage
-from sidrec.artifacts import STAGES, Ticket, finished, hash_sources, locked, verified_manifest, write_file, write_json, writing
+from sidrec.artifacts import STAGES, Ticket, finished, hash_file, locked, verified_manifest, write_file, write_json, writing
 from sidrec.config import RunConfig
 from sidrec.errors import ArtifactError
 from sidrec.log import quiet_transformers, say, timed, warn
@@ -79,7 +79,7 @@ def ingest(run: Run) -> None:
         say(f"  {corpus.n_items:,} items, {corpus.histories.height:,} users, {purchases:,} purchases")
         say(f"  {corpus.dropped.height:,} rows left out: {_counted(corpus.dropped[c.REASON].to_list())}")
 
-    _stage(run, "ingest", config.model_dump(mode="json"), make, hash_sources(source_files(config)))
+    _stage(run, "ingest", config.model_dump(mode="json"), make, {path.name: hash_file(path) for path in source_files(config)})
 
 
 def embed(run: Run) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
+from polars.exceptions import PolarsError
+from safetensors import SafetensorError
 
-from sidrec.artifacts import STAGES, Ticket, finished, locked, verified_manifest, write_file, writing
+from sidrec.artifacts import STAGES, Ticket, disk_full, finished, locked, verified_manifest, write_file, writing
 from sidrec.errors import ArtifactError
 
 
@@ -62,6 +66,22 @@ def test_disk_full_is_one_sentence_and_the_old_artefact_survives(tmp_path: Path)
         raise OSError(errno.ENOSPC, "No space left on device")
     assert verified_manifest(tmp_path, "embed")
     assert (tmp_path / "2-vectors" / "vectors.txt").read_text() == "old"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_recognised_whoever_writes(tmp_path: Path) -> None:
+    """safetensors and polars wrap the system's error in their own, with nothing but its text left."""
+    raised: list[Exception] = []
+    for write in (
+        lambda path: path.write_bytes(b"x" * 100_000),
+        lambda path: pl.DataFrame({"a": np.random.default_rng(0).random(100_000)}).write_parquet(path),
+    ):
+        with pytest.raises((OSError, PolarsError)) as caught:
+            write(Path("/dev/full"))
+        raised.append(caught.value)
+    raised.append(SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"))
+    assert all(disk_full(error) for error in raised), raised
+    assert not disk_full(FileNotFoundError(2, "No such file"))
 
 
 def test_damage_is_named_with_the_command_that_mends_it(tmp_path: Path) -> None:
