@@ -33,7 +33,7 @@ def write_rows(path: Path, rows: Rows) -> Path:
     else:
         pl.DataFrame(rows).write_parquet(plain)
     if path != plain:
-        path.write_bytes(gzip.compress(plain.read_bytes()))
+        path.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
         plain.unlink()
     return path
 
