@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Config file (TOML) of the run.")]
-RunOption = Annotated[Path | None, typer.Option("--run", "-r", help="Folder of the run. [default: runs/NAME of the config]")]
+RunOption = Annotated[Path | None, typer.Option("--run", "-r", help="Folder of the run; default: runs/NAME.")]
 ExistingRun = Annotated[Path, typer.Option("--run", "-r", help="Folder of a finished run.")]
 SetOption = Annotated[
     list[str] | None,
@@ -152,8 +152,10 @@ def recommend(
     bought_with: Annotated[str, typer.Option(metavar="ID", help="What is bought soon after this item.")] = "",
     user: Annotated[str, typer.Option(metavar="ID", help="A customer of the purchase log.")] = "",
     users: Annotated[str, typer.Option(metavar="all", help="'all': every customer, to 7-recommendations (Parquet).")] = "",
-    k: Annotated[int | None, typer.Option("-k", min=1, help="How many items. [default: recommend.k of the config]")] = None,
-    exclude_seen: Annotated[bool | None, typer.Option(help="Leave out what was bought. [default: the config]")] = None,
+    k: Annotated[int | None, typer.Option("-k", min=1, help="How many items; default: the config.")] = None,
+    exclude_seen: Annotated[
+        bool | None, typer.Option("--exclude-seen/--keep-seen", help="Leave out what was bought; default: the config.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Recommend items: always real ones, always distinct."""
