@@ -17,6 +17,7 @@ from sidrec.types import Conversation, Corpus, ItemCodes, ItemVectors, Message, 
 
 ROWS_PER_SHARD = 200_000  # about 100 MB of messages in memory
 _SIZES = "sidrec.sizes"
+_TIE_LEVEL = "sidrec.tie_level"
 
 _MESSAGE_SCHEMA: dict[str, pl.DataType] = {
     c.TASK: pl.String(),
@@ -60,15 +61,18 @@ def save_codes(folder: Path, codes: ItemCodes, item_ids: list[str]) -> None:
         {c.ITEM_INDEX: np.arange(codes.n_items, dtype=np.int32), c.ITEM_ID: item_ids, c.CODES: codes.codes.tolist()},
         schema={c.ITEM_INDEX: pl.Int32(), c.ITEM_ID: pl.String(), c.CODES: pl.List(pl.Int32())},
     )
-    frame.write_parquet(folder / "codes.parquet", metadata={_SIZES: json.dumps(codes.sizes)})
+    frame.write_parquet(
+        folder / "codes.parquet", metadata={_SIZES: json.dumps(codes.sizes), _TIE_LEVEL: json.dumps(codes.tie_level)}
+    )
 
 
 def load_codes(folder: Path) -> ItemCodes:
     """See ``save_codes``."""
     path = folder / "codes.parquet"
-    sizes = tuple(json.loads(pl.read_parquet_metadata(path)[_SIZES]))
+    about = pl.read_parquet_metadata(path)
+    sizes = tuple(json.loads(about[_SIZES]))
     codes = pl.read_parquet(path)[c.CODES].list.to_array(len(sizes)).to_numpy()
-    return ItemCodes(np.ascontiguousarray(codes, dtype=np.int32), sizes)
+    return ItemCodes(np.ascontiguousarray(codes, dtype=np.int32), sizes, json.loads(about[_TIE_LEVEL]))
 
 
 def save_conversations(folder: Path, part: str, conversations: Iterable[Conversation]) -> dict[str, int]:

@@ -6,8 +6,9 @@ Row i is item i everywhere, so no id map travels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -122,13 +123,15 @@ class ItemVectors:
 
 @dataclass(frozen=True, slots=True)
 class ItemCodes:
-    """Semantic IDs (the artefact ``3-codes``): int32 ``(N, L)``, unique rows; ``sizes`` are the codes a level has.
+    """Semantic IDs (the artefact ``3-codes``): int32 ``(N, L)``; ``sizes`` are the codes a level has.
 
-    The last level breaks ties; the levels before it are learned.
+    With a ``tie_level`` the last level breaks ties, so rows are unique; without one every level is learned, and several
+    items may share a semantic ID.
     """
 
     codes: NDArray[np.int32]
     sizes: tuple[int, ...]
+    tie_level: bool = True
 
     def __post_init__(self) -> None:
         if self.codes.ndim != 2 or self.codes.dtype != np.int32 or self.codes.shape[1] != len(self.sizes):
@@ -138,7 +141,7 @@ class ItemCodes:
             )
         if self.codes.size and (self.codes.min() < 0 or (self.codes.max(axis=0) >= np.asarray(self.sizes)).any()):
             raise DataError(f"codes lie outside their level sizes {self.sizes}")
-        if len(np.unique(self.codes, axis=0)) != len(self.codes):
+        if self.tie_level and len(np.unique(self.codes, axis=0)) != len(self.codes):
             raise DataError("two items share one semantic ID; the tie level must make every row unique")
 
     @property
@@ -148,6 +151,11 @@ class ItemCodes:
     @property
     def levels(self) -> int:
         return len(self.sizes)
+
+    @property
+    def learned(self) -> NDArray[np.int32]:
+        """The learned levels alone: a view."""
+        return self.codes[:, :-1] if self.tie_level else self.codes
 
 
 class SidText(str):
@@ -208,16 +216,36 @@ class TaskSample:
     cold: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """One request to the decoder: what the model reads, and which items may come out.
+
+    ``prompt`` are token ids up to where the answer starts. ``exclude`` are item indices; ``eligible`` is bool ``(N,)``,
+    ``None`` where every item is (requests that hold the same array share its count). ``caps`` maps a depth (1: the first
+    code) to the most items that may share one prefix of that length.
+    """
+
+    prompt: Sequence[int]
+    exclude: Sequence[int] = ()
+    eligible: NDArray[np.bool_] | None = None
+    caps: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
     """The answer to one request: item indices best first, and their scores (log-probabilities).
 
-    Shorter than asked for only where fewer items were eligible, which ``eligible`` tells.
+    Shorter than asked for only where fewer items were eligible, which ``eligible`` tells. ``levels`` are the scores a level,
+    float32 ``(len(items), L)``, which sum to ``scores``. ``exact`` is the certificate: these are provably the best items that
+    the model has for the request, not only the best that the beams met. ``beams`` is the width that was searched.
     """
 
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
     eligible: int
+    levels: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+    exact: bool = False
+    beams: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +273,26 @@ class TextEncoder(Protocol):
 
 
 class Quantizer(Protocol):
-    """A frozen codebook: vectors in, learned codes out."""
+    """A frozen codebook: vectors in, learned codes out, and back. One safetensors file."""
 
     @property
-    def sizes(self) -> tuple[int, ...]: ...
+    def sizes(self) -> tuple[int, ...]:
+        """Codes of each learned level."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """``D``, the width of the vectors that it takes."""
+        ...
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.int32]:
         """``(N, D)`` -> int32 ``(N, learned levels)``."""
+        ...
+
+    def decode(self, codes: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Codes, or prefixes of them, to float32 ``(N, D)``."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """One safetensors file; method, version and sizes are in its metadata."""
         ...

@@ -1,10 +1,20 @@
 """Vectors to semantic IDs."""
 
 from sidrec.quantize.behaviour import behaviour_vectors
+from sidrec.quantize.frozen import load_quantizer
 from sidrec.quantize.health import health
 from sidrec.quantize.pictures import usage_picture
 from sidrec.quantize.residual_kmeans import ResidualKMeans
 from sidrec.quantize.stage import Quantized, quantize
 from sidrec.quantize.ties import break_ties
 
-__all__ = ["Quantized", "ResidualKMeans", "behaviour_vectors", "break_ties", "health", "quantize", "usage_picture"]
+__all__ = [
+    "Quantized",
+    "ResidualKMeans",
+    "behaviour_vectors",
+    "break_ties",
+    "health",
+    "load_quantizer",
+    "quantize",
+    "usage_picture",
+]

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from sidrec.errors import ArtifactError, DataError
 from sidrec.quantize.kmeans import blocks, kmeans, nearest
 
-_HEADER = "sidrec.quantizer"
+HEADER = "sidrec.quantizer"
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ class ResidualKMeans:
         tensors = {"mean": self.mean, **{f"centres.{level}": table for level, table in enumerate(self.centres)}}
         header = {"method": self.METHOD, "version": self.VERSION, "sizes": self.sizes}
         # One key: safetensors writes several in an order that changes from run to run, and so would the file's hash.
-        save_file(tensors, path, {_HEADER: json.dumps(header)})
+        save_file(tensors, path, {HEADER: json.dumps(header)})
 
     @classmethod
     def load(cls, path: Path) -> ResidualKMeans:
@@ -121,7 +121,7 @@ class ResidualKMeans:
         """
         try:
             with safe_open(path, framework="numpy") as file:
-                found: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])
+                found: dict[str, Any] = json.loads((file.metadata() or {})[HEADER])
                 if (found["method"], found["version"]) != (cls.METHOD, cls.VERSION):
                     raise ArtifactError(
                         f"{path} holds a quantizer {found['method']!r} of version {found['version']}, "

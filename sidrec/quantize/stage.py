@@ -17,7 +17,7 @@ from sidrec.quantize.fuse import fuse
 from sidrec.quantize.health import health
 from sidrec.quantize.residual_kmeans import ResidualKMeans
 from sidrec.quantize.ties import break_ties
-from sidrec.types import ItemCodes, ItemVectors
+from sidrec.types import ItemCodes, ItemVectors, Quantizer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +25,7 @@ class Quantized:
     """``codes``, the frozen ``quantizer``, what it was given (``fused``, float32 ``(N, D')``), and ``health`` (JSON-able)."""
 
     codes: ItemCodes
-    quantizer: ResidualKMeans
+    quantizer: Quantizer
     fused: NDArray[np.float32]
     health: dict[str, Any]
 
