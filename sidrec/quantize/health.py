@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidrec.quantize.kmeans import blocks
-from sidrec.quantize.residual_kmeans import ResidualKMeans
-from sidrec.types import ItemCodes
+from sidrec.types import ItemCodes, Quantizer
 
 
 def health(
     text: NDArray[np.float32],
     fused: NDArray[np.float32],
-    quantizer: ResidualKMeans,
+    quantizer: Quantizer,
     codes: ItemCodes,
     histories: Sequence[NDArray[np.int32]],
 ) -> dict[str, Any]:
@@ -90,13 +89,11 @@ def _usage(codes: NDArray[np.int32], size: int) -> dict[str, Any]:
     return {"used": len(np.unique(codes)), "perplexity": round(perplexity(codes, size), 3)}
 
 
-def _errors(vectors: NDArray[np.float32], quantizer: ResidualKMeans, learned: NDArray[np.int32]) -> list[float]:
-    """Mean squared distance from the mean, then the mean squared residual after each level."""
+def _errors(vectors: NDArray[np.float32], quantizer: Quantizer, learned: NDArray[np.int32]) -> list[float]:
+    """Mean squared distance from what no code decodes to, then the mean squared residual after each level."""
     totals = np.zeros(1 + learned.shape[1])
     for part in blocks(len(vectors), max(quantizer.sizes)):
-        residual = vectors[part] - quantizer.mean
-        totals[0] += np.einsum("nd,nd->", residual, residual, dtype=np.float64)
-        for level, centres in enumerate(quantizer.centres):
-            residual -= centres[learned[part, level]]
-            totals[level + 1] += np.einsum("nd,nd->", residual, residual, dtype=np.float64)
+        for level in range(len(totals)):
+            residual = vectors[part] - quantizer.decode(learned[part, :level])
+            totals[level] += np.einsum("nd,nd->", residual, residual, dtype=np.float64)
     return [float(total) / len(vectors) for total in totals]

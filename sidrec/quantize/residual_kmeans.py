@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from sidrec.config import QuantizeConfig
 from sidrec.errors import ArtifactError, DataError
 from sidrec.quantize.kmeans import blocks, kmeans, nearest
+from sidrec.quantize.lesson import Lesson
 
 HEADER = "sidrec.quantizer"
 
@@ -135,6 +137,12 @@ class ResidualKMeans:
         if any(level.shape != (size, quantizer.width) for level, size in zip(centres, sizes, strict=True)):
             raise ArtifactError(f"the quantizer {path} contradicts itself in its sizes: run `sidrec quantize` again")
         return quantizer
+
+
+def fit_residual_kmeans(lesson: Lesson, config: QuantizeConfig) -> ResidualKMeans:
+    """``ResidualKMeans.fit`` as a method of the room's door."""
+    vectors = lesson.vectors[lesson.rows]
+    return ResidualKMeans.fit(vectors, config.levels, lesson.seed, config.iterations, config.tolerance)
 
 
 def check_finite(vectors: NDArray[np.float32]) -> None:

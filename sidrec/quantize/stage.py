@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
@@ -15,16 +16,25 @@ from sidrec.errors import ConfigError, DataError
 from sidrec.quantize.behaviour import behaviour_vectors
 from sidrec.quantize.fuse import fuse
 from sidrec.quantize.health import health
-from sidrec.quantize.residual_kmeans import ResidualKMeans
+from sidrec.quantize.lesson import Lesson, Method
+from sidrec.quantize.residual_kmeans import ResidualKMeans, fit_residual_kmeans
 from sidrec.quantize.ties import break_ties
 from sidrec.types import ItemCodes, ItemVectors, Quantizer
+
+METHODS: dict[str, Method] = {ResidualKMeans.METHOD: fit_residual_kmeans}
+"""By ``config.method``; the same names as in ``frozen.LOADERS``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantized:
-    """``codes``, the frozen ``quantizer``, what it was given (``fused``, float32 ``(N, D')``), and ``health`` (JSON-able)."""
+    """``codes``, the frozen ``quantizer``, what it was given (``fused``, float32 ``(N, D')``), and ``health`` (JSON-able).
+
+    ``encoded``, int32 ``(N, levels)``, is what the quantizer says of ``fused``: the learned codes before colliding items were
+    moved.
+    """
 
     codes: ItemCodes
+    encoded: NDArray[np.int32]
     quantizer: Quantizer
     fused: NDArray[np.float32]
     health: dict[str, Any]
@@ -37,6 +47,7 @@ def quantize(
     histories: Sequence[NDArray[np.int32]],
     config: QuantizeConfig,
     seed: int,
+    workspace: Path | None = None,
 ) -> Quantized:
     """Semantic IDs of all items: ``len(config.levels)`` learned levels and one that breaks ties.
 
@@ -53,16 +64,24 @@ def quantize(
         raise ConfigError(f"quantize.levels has {len(config.levels)} levels; with the tie level there are letters for 26")
     text = vectors.vectors
     _check(text, item_ids, cold, histories)
-    fused = text
-    if config.behaviour_weight > 0:
-        warm = [history[~cold[history]] for history in histories]
-        behaviour = behaviour_vectors(warm, len(text), config.behaviour_dimension, seed)
-        purchases = np.bincount(np.concatenate([np.empty(0, np.int32), *warm]), minlength=len(text))
-        fused = fuse(text, behaviour, purchases, config.behaviour_weight, seed)
-    quantizer = ResidualKMeans.fit(fused[~cold], config.levels, seed, config.iterations, config.tolerance)
-    unique, tie_size = break_ties(quantizer.encode(fused), item_ids, config.tie_codes, late=cold)
+    warm = [history[~cold[history]] for history in histories]
+    fused = _fused(text, warm, config, seed)
+    quantizer = METHODS[config.method](Lesson(fused, np.flatnonzero(~cold), warm, seed, workspace), config)
+    encoded = quantizer.encode(fused)
+    unique, tie_size = break_ties(encoded, item_ids, config.tie_codes, late=cold)
     codes = ItemCodes(unique, (*quantizer.sizes, tie_size))
-    return Quantized(codes, quantizer, fused, health(text, fused, quantizer, codes, histories))
+    return Quantized(codes, encoded, quantizer, fused, health(text, fused, quantizer, codes, histories))
+
+
+def _fused(
+    text: NDArray[np.float32], warm: Sequence[NDArray[np.int32]], config: QuantizeConfig, seed: int
+) -> NDArray[np.float32]:
+    """What the codes are learned from: the text vectors alone, or with co-purchase beside them."""
+    if config.behaviour_weight == 0:
+        return text
+    behaviour = behaviour_vectors(warm, len(text), config.behaviour_dimension, seed)
+    purchases = np.bincount(np.concatenate([np.empty(0, np.int32), *warm]), minlength=len(text))
+    return fuse(text, behaviour, purchases, config.behaviour_weight, seed)
 
 
 def _check(
