@@ -9,51 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from sidrec import columns as c
 from sidrec.errors import DataError
 
+if TYPE_CHECKING:
+    import polars as pl  # decoding needs none of it, and the machine it runs on may have none
+
 Role = Literal["system", "user", "assistant"]
 Part = Literal["train", "valid", "test"]
-
-ITEM_SCHEMA: dict[str, pl.DataType] = {
-    c.ITEM_ID: pl.String(),
-    c.TITLE: pl.String(),
-    c.DESCRIPTION: pl.String(),
-    c.FEATURES: pl.List(pl.String()),
-    c.BRAND: pl.String(),
-    c.CATEGORY: pl.List(pl.String()),
-    c.PRICE: pl.Float64(),
-    c.COLD: pl.Boolean(),
-}
-HISTORY_SCHEMA: dict[str, pl.DataType] = {
-    c.USER_ID: pl.String(),
-    c.ITEMS: pl.List(pl.Int32()),
-    c.TIMES: pl.List(pl.Int64()),
-    c.TRAIN_END: pl.Int32(),
-    c.VALID_END: pl.Int32(),
-}
-DROPPED_SCHEMA: dict[str, pl.DataType] = {
-    c.KIND: pl.String(),
-    c.REASON: pl.String(),
-    c.SOURCE: pl.String(),
-    c.LINE: pl.Int64(),
-    c.KEY: pl.String(),
-    c.DETAIL: pl.String(),
-}
-
-
-def _check_schema(name: str, frame: pl.DataFrame, schema: dict[str, pl.DataType]) -> None:
-    found = dict(frame.schema)
-    if found != schema:
-        wrong = [f"{k}: {found.get(k, 'missing')} instead of {v}" for k, v in schema.items() if found.get(k) != v]
-        wrong += [f"{k}: not expected" for k in found if k not in schema]
-        raise DataError(f"the table {name!r} of a corpus has the wrong columns ({'; '.join(wrong)})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +36,11 @@ class Corpus:
     dropped: pl.DataFrame
 
     def __post_init__(self) -> None:
-        _check_schema("items", self.items, ITEM_SCHEMA)
-        _check_schema("histories", self.histories, HISTORY_SCHEMA)
-        _check_schema("dropped", self.dropped, DROPPED_SCHEMA)
+        from sidrec import schemas  # whoever has a table has polars
+
+        schemas.check("items", self.items, schemas.ITEM_SCHEMA)
+        schemas.check("histories", self.histories, schemas.HISTORY_SCHEMA)
+        schemas.check("dropped", self.dropped, schemas.DROPPED_SCHEMA)
 
     @property
     def n_items(self) -> int:

@@ -6,7 +6,8 @@ import polars as pl
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from sidrec import columns as c
-from sidrec.types import DROPPED_SCHEMA, HISTORY_SCHEMA, ITEM_SCHEMA, Corpus
+from sidrec.schemas import DROPPED_SCHEMA, HISTORY_SCHEMA, ITEM_SCHEMA
+from sidrec.types import Corpus
 from sidrec.vocabulary import SidVocabulary
 
 

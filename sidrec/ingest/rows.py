@@ -9,7 +9,7 @@ from typing import Final, Literal
 import polars as pl
 
 from sidrec import columns as c
-from sidrec.types import DROPPED_SCHEMA
+from sidrec.schemas import DROPPED_SCHEMA
 
 Kind = Literal["item", "interaction", "user"]
 AT: Final = "__line__"  # Int64, where a row stands in its file; named so that no column of a user is called the same

@@ -14,7 +14,8 @@ from sidrec.ingest.raw import TIME, RawTables
 from sidrec.ingest.rows import join_dropped
 from sidrec.ingest.sources import read_source
 from sidrec.ingest.split import split, times_are_positions
-from sidrec.types import DROPPED_SCHEMA, HISTORY_SCHEMA, ITEM_SCHEMA, Corpus
+from sidrec.schemas import DROPPED_SCHEMA, HISTORY_SCHEMA, ITEM_SCHEMA
+from sidrec.types import Corpus
 
 
 def ingest(config: IngestConfig, seed: int) -> Corpus:

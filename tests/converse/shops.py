@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from sidrec import columns as c
-from sidrec.types import DROPPED_SCHEMA, HISTORY_SCHEMA, ITEM_SCHEMA, Conversation, Corpus, ItemCodes
+from sidrec.schemas import DROPPED_SCHEMA, HISTORY_SCHEMA, ITEM_SCHEMA
+from sidrec.types import Conversation, Corpus, ItemCodes
 
 N_ITEMS = 40
 N_USERS = 10

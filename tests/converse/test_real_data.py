@@ -13,7 +13,8 @@ import pytest
 from sidrec import columns as c
 from sidrec.config import ConverseConfig
 from sidrec.converse import task_counts, test_samples, train_conversations
-from sidrec.types import DROPPED_SCHEMA, HISTORY_SCHEMA, ITEM_SCHEMA, Corpus, ItemCodes
+from sidrec.schemas import DROPPED_SCHEMA, HISTORY_SCHEMA, ITEM_SCHEMA
+from sidrec.types import Corpus, ItemCodes
 
 
 @pytest.fixture(scope="module")

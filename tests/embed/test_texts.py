@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sidrec.config import EmbedConfig
 from sidrec.embed import item_texts
 from sidrec.errors import DataError
-from sidrec.types import ITEM_SCHEMA
+from sidrec.schemas import ITEM_SCHEMA
 
 
 def item(**values: Any) -> dict[str, Any]:

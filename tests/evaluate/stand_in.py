@@ -27,7 +27,8 @@ from sidrec.evaluate import (
     sid_metrics,
     text_metrics,
 )
-from sidrec.types import DROPPED_SCHEMA, ItemCodes, ItemVectors, Metric
+from sidrec.schemas import DROPPED_SCHEMA
+from sidrec.types import ItemCodes, ItemVectors, Metric
 
 HOSTILE = "<script>alert('bought')</script> & <img src=x onerror=alert(1)> https://evil.example/x.js"
 _KINDS = ("Grain-Free Salmon Dry Food for Senior Cats", "Aquarium Filter Cartridge, 6 Pack", "Rope Tug Toy for Large Dogs",

@@ -16,7 +16,7 @@ import pytest
 from sidrec.evaluate import MODEL, NextItemOutcome, ReportInputs, next_item_metrics, pick_customers, report_files
 from sidrec.evaluate.pictures import training_picture
 from sidrec.evaluate.score import as_json
-from sidrec.types import DROPPED_SCHEMA
+from sidrec.schemas import DROPPED_SCHEMA
 from tests.evaluate.stand_in import HOSTILE, Shop, training_rows
 
 EMPTY = ("description_to_sid", "sid_to_description")
