@@ -12,6 +12,7 @@ from sidrec.config import EVALUATED_TASKS
 from sidrec.evaluate.outcomes import MODEL
 from sidrec.evaluate.score import NEXT_ITEM
 from sidrec.evaluate.suite import CHANCE, CONSTANT, COOCCURRENCE, NEAREST_CODE, NEAREST_VECTORS, POPULARITY, SID_TO_TEXT
+from sidrec.page import percent
 from sidrec.types import Metric
 
 LABELS = {
@@ -31,19 +32,6 @@ SID_TASKS = tuple(task for task in EVALUATED_TASKS if task not in SID_TO_TEXT)
 def label(system: str) -> str:
     """A system's name for a person."""
     return LABELS.get(system, system.replace("_", " "))
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A share as per cent, with more digits where fewer would read as zero.
-
-    >>> percent(0.1824), percent(0.00043), percent(-0.021), percent(0.0), percent(None)
-    ('18.2', '0.04', '−2.1', '0.0', '–')
-    """
-    if value is None or math.isnan(value):
-        return "–"
-    if 0 < abs(value) < 0.01:
-        digits = max(digits, 2)
-    return f"{100 * value:.{digits}f}".replace("-", "−")
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,13 @@ import matplotlib as mpl
 import polars as pl
 from matplotlib.ticker import MaxNLocator
 
-from sidrec.evaluate.drawing import (
-    COLOURS,
-    INK,
-    MARKERS,
-    STYLE,
-    Picture,
-    as_percent,
-    dumbbells,
-    legend_above,
-    picture_of,
-    sheet,
-)
-from sidrec.evaluate.figures import LABELS, SID_TASKS, Figures, label, percent
+from sidrec.drawing import INK, STYLE, Picture, as_percent, legend_above, picture_of, sheet
+from sidrec.evaluate.drawing import COLOURS, MARKERS, dumbbells
+from sidrec.evaluate.figures import LABELS, SID_TASKS, Figures, label
 from sidrec.evaluate.outcomes import MODEL
 from sidrec.evaluate.score import NEXT_ITEM
 from sidrec.evaluate.suite import CHANCE, CONSTANT, COOCCURRENCE, POPULARITY, TASK_K
+from sidrec.page import percent
 
 _CURVE_POINTS = 400
 _CURVES = (("loss", "training", "-", MODEL), ("valid_loss", "validation", "o-", COOCCURRENCE))

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from sidrec import columns as c
+from sidrec.drawing import Picture
 from sidrec.evaluate import sections
 from sidrec.evaluate.customers import Customer
-from sidrec.evaluate.drawing import Picture
-from sidrec.evaluate.figures import Figures, label, percent, verdict
+from sidrec.evaluate.figures import Figures, label, verdict
 from sidrec.evaluate.pictures import draw
 from sidrec.evaluate.suite import TASK_K
+from sidrec.page import embedded, environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +50,11 @@ def report_files(inputs: ReportInputs) -> dict[str, bytes]:
 
 def report_html(inputs: ReportInputs, figures: Figures, pictures: Mapping[str, Picture]) -> str:
     """One page that needs nothing else: no script, no address, pictures inside. All text from the shop is escaped."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["percent"] = percent
-    environment.filters["label"] = label
-    environment.filters["thousands"] = lambda n: f"{n:,}"
-    template = environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text("utf-8"))
+    templates = environment()
+    templates.filters["label"] = label
+    template = templates.get_template("evaluate/report.html.j2")
     headline, detail = verdict(figures)
-    # the drawings are our own, from matplotlib, which escapes the text in them
-    shown = {p.name: {"svg": Markup(p.svg), "alt": p.alt, "title": p.title, "csv": _data_url(p.csv)} for p in pictures.values()}
+    shown = {picture.name: embedded(picture) for picture in pictures.values()}
     return template.render(
         facts=figures.about,
         headline=headline,
@@ -83,10 +77,6 @@ def report_html(inputs: ReportInputs, figures: Figures, pictures: Mapping[str, P
         rows=figures.rows,
         k=TASK_K,
     )
-
-
-def _data_url(csv: bytes) -> str:
-    return f"data:text/csv;base64,{base64.b64encode(csv).decode()}"
 
 
 def _is_table(value: object) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sidrec.evaluate.figures import NO_DATA, SID_TASKS, Figures, label, percent
+from sidrec.evaluate.figures import NO_DATA, SID_TASKS, Figures, label
 from sidrec.evaluate.outcomes import MODEL
 from sidrec.evaluate.score import NEXT_ITEM
 from sidrec.evaluate.suite import CHANCE, CONSTANT, COOCCURRENCE, NEAREST_CODE, NEAREST_VECTORS, POPULARITY, SID_TO_TEXT, TASK_K
+from sidrec.page import percent
 
 Table = dict[str, Any]
 """What the template's table macro takes: ``head``, and ``rows`` of cells; a cell is text and whether it is the best."""

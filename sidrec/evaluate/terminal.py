@@ -9,10 +9,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sidrec.evaluate.figures import NO_DATA, SID_TASKS, Figures, label, percent, verdict
+from sidrec.evaluate.figures import NO_DATA, SID_TASKS, Figures, label, verdict
 from sidrec.evaluate.outcomes import MODEL
 from sidrec.evaluate.score import NEXT_ITEM
 from sidrec.evaluate.suite import CONSTANT, NEAREST_CODE, NEAREST_VECTORS, SID_TO_TEXT, TASK_K
+from sidrec.page import percent
 
 _SHORT = {NEAREST_VECTORS: "vectors"}
 
