@@ -1,9 +1,10 @@
 """A trained model and a catalogue to ranked items: trie, filters inside the search, constrained beam search."""
 
+from sidrec.recommend.explain import Considered, Explanation
 from sidrec.recommend.filters import Alive
 from sidrec.recommend.loading import load_model, resolve_device
 from sidrec.recommend.recommender import Recommender
 from sidrec.recommend.text import generate_text
 from sidrec.recommend.trie import Trie
 
-__all__ = ["Alive", "Recommender", "Trie", "generate_text", "load_model", "resolve_device"]
+__all__ = ["Alive", "Considered", "Explanation", "Recommender", "Trie", "generate_text", "load_model", "resolve_device"]

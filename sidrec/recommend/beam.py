@@ -4,13 +4,16 @@ All beams of a request lie along the sequence axis of one batch row and share th
 kept only while an eligible item is below it, so no beam can die, and at least as many distinct items come out as there
 are beams, or all that are eligible.
 
+Log-probabilities are at most 0, so no item below a prefix scores more than the prefix itself. That is why the best
+score ever pruned certifies an answer: items that score more than it cannot have been missed.
+
 Shapes: B requests, W beams, M candidates a beam (the most children of any), d levels chosen so far.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,14 +24,41 @@ from torch import Tensor
 
 from sidrec.errors import ArtifactError
 from sidrec.recommend.branches import Branches
+from sidrec.recommend.choice import DEAD, Capped, best, choose_capped
 from sidrec.recommend.decoder import Decoder
 from sidrec.recommend.filters import Alive
+from sidrec.recommend.live import LiveNodes
+from sidrec.recommend.paths import Paths
 from sidrec.recommend.trie import Trie
 
 Normaliser = Literal["full", "valid"]
 NORMALISERS: tuple[Normaliser, ...] = ("full", "valid")
 _FULL_LOGITS = 1 << 25  # logits of the whole vocabulary held at once: 128 MB
-_DEAD = float("-inf")
+_SLACK = 1e-5  # a certified score is above the best pruned one by more than the noise of summing in another order
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Answers of a batch, best first: items int32 and scores float32 ``(B, K)``, the scores a level ``(B, K, L)``.
+
+    Behind a request's last item the score is ``-inf``. ``exact`` bool ``(B,)``: provably no better items exist.
+    """
+
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    levels: NDArray[np.float32]
+    exact: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one request met at one level, for who wants to see the search: ``(W, M)``, and the places kept ``(W',)``."""
+
+    node: NDArray[np.int64]
+    real: NDArray[np.bool_]
+    log_prob: NDArray[np.float32]
+    total: NDArray[np.float32]
+    kept: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -43,53 +73,103 @@ class Search:
     children: tuple[Tensor, ...] = field(init=False)
     leaves: tuple[Tensor, ...] = field(init=False)
     items: Tensor = field(init=False)
+    ranks: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
+        device = self.decoder.model.device
         with warnings.catch_warnings():  # torch has no read-only tensors and says so; nobody writes to these
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             for name in ("codes", "children", "leaves"):
                 arrays: tuple[NDArray[np.integer], ...] = getattr(self.trie, name)
-                object.__setattr__(self, name, tuple(torch.from_numpy(a).to(self.decoder.model.device) for a in arrays))
-            object.__setattr__(self, "items", torch.from_numpy(self.trie.items).to(self.decoder.model.device))
+                object.__setattr__(self, name, tuple(torch.from_numpy(a).to(device) for a in arrays))
+            for name in ("items", "ranks"):
+                object.__setattr__(self, name, torch.from_numpy(getattr(self.trie, name)).to(device))
+
+    def room(self, beams: int) -> int:
+        """How many tokens may come to stand below a prompt.
+
+        At each level a request may read all that it skipped before, and the batch takes the slots of the longest row each
+        time: one request reads early, another late, so the sum over levels is 1 + 2 + ... codes a beam.
+        """
+        return min(beams, self.trie.n_items) * self.trie.levels * (self.trie.levels - 1) // 2
+
+    @torch.inference_mode()
+    def read(self, prompts: Sequence[Sequence[int]], beams: int) -> Branches:
+        """The prefill. ``prompts`` end with the token that opens a semantic ID."""
+        return self.decoder.read(prompts, self.room(beams))
 
     @torch.inference_mode()
     def run(
-        self, prompts: Sequence[Sequence[int]], alive: Alive, beams: int, k: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Items and scores, ``(B, k)`` or narrower, best first; behind a request's last item the score is ``-inf``.
+        self,
+        branches: Branches,
+        alive: Alive,
+        beams: int,
+        k: int,
+        caps: Mapping[int, Mapping[int, int]] | None = None,
+        looked: list[Looked] | None = None,
+    ) -> Found:
+        """The ``k`` best items of each request that ``beams`` find; ``branches`` can be searched only once.
 
-        ``prompts`` end with the token that opens a semantic ID; ``beams`` is at least ``k``; each request has an
-        eligible item.
+        ``beams`` is at least ``k``; each request has an eligible item. ``caps``: request to depth to most items of a prefix.
+        ``looked`` is filled for request 0, a level at a time.
         """
-        levels = self.trie.levels
-        # At each level a request may read all that it skipped before, and the batch takes the slots of the longest
-        # row each time: one request reads early, another late, so the sum over levels is 1 + 2 + ... codes a beam.
-        branches = self.decoder.read(prompts, room=min(beams, self.trie.n_items) * levels * (levels - 1) // 2)
-        device, batch = branches.device, len(prompts)
-        beam = _Beams.root(batch, device)
-        for level in range(levels):
+        live = LiveNodes.of(alive, self.leaves, branches.device)
+        capped = {row: Capped(self.trie, limits, []) for row, limits in (caps or {}).items()}
+        beam = Paths.root(alive.requests, branches.device)
+        bound = torch.full((alive.requests,), DEAD, device=branches.device)  # the best score ever pruned
+        for level in range(self.trie.depth):
             first = self.children[level][beam.node].long()
             count = self.children[level][beam.node + 1].long() - first
-            count = torch.where(beam.score > _DEAD, count, 0)
-            child = first[..., None] + torch.arange(int(count.max()), device=device)
+            count = torch.where(beam.score > DEAD, count, 0)
+            child = first[..., None] + torch.arange(int(count.max()), device=branches.device)
             real = child < (first + count)[..., None]
             child = torch.where(real, child, 0)
-            code = self.codes[level][child].long()
-            total = beam.score[..., None] + self._log_probs(level, branches, beam, count, code, real)
-            total = total.masked_fill_(~(real & self._alive(alive, level + 1, child)), _DEAD).flatten(1)
-            last = level == levels - 1
-            # Equal scores: the item of the lower index, before that the lower code. Where a node lies in these tensors
-            # depends on the other requests of the batch, so position decides nothing.
-            rank = (self.items[child] if last else child).flatten(1)
-            at, score = _best(total, rank, k if last else beams)
-            beam = beam.step(at, score, child, code + self.first_ids[level])
-        order = torch.argsort(self.items[beam.node], dim=1)
-        score, by_score = torch.sort(beam.score.gather(1, order), dim=1, descending=True, stable=True)
-        items = self.items[beam.node.gather(1, order).gather(1, by_score)]
-        return items.cpu().numpy().astype(np.int32), score.cpu().numpy()
+            if level < self.trie.levels:
+                code = self.codes[level][child].long()
+                log_prob = self._log_probs(level, branches, beam, count, code, real)
+                token = code + self.first_ids[level]
+            else:  # the items of a shared semantic ID: nothing is left for the model to say
+                log_prob, token = torch.zeros(child.shape, device=branches.device), None
+            total = beam.score[..., None] + log_prob
+            allowed = live.of_nodes(level + 1, child)
+            usable = (total if looked is None else total.clone()).masked_fill_(
+                ~(real if allowed is None else real & allowed), DEAD
+            )
+            last = level == self.trie.depth - 1
+            width = k if last else beams
 
-    def _log_probs(self, level: int, branches: Branches, beam: _Beams, count: Tensor, code: Tensor, real: Tensor) -> Tensor:
-        """float32 ``(B, W, M)``: log-probability of each candidate given its beam."""
+            def rank(child: Tensor = child, last: bool = last) -> Tensor:
+                # Equal scores: the item of the lower rank, before that the lower code. Where a node lies in these tensors
+                # depends on the other requests of the batch, so position decides nothing.
+                return (self.ranks[child] if last else child).flatten(1)
+
+            at, score, left = best(usable.flatten(1), rank, width)
+            if capped:
+                choose_capped(capped, at, score, usable.flatten(1), rank(), child.flatten(1), level + 1, k, width)
+            if not last:
+                bound = torch.maximum(bound, left)
+            if looked is not None and level < self.trie.levels:
+                kept = at[0][score[0] > DEAD]
+                looked.append(Looked(*(x.cpu().numpy() for x in (child[0], real[0], log_prob[0], total[0], kept))))
+            beam = beam.step(at, score, child, log_prob, token)
+        return self._found(beam, bound, capped)
+
+    def _found(self, beam: Paths, bound: Tensor, capped: Mapping[int, Capped]) -> Found:
+        order = torch.argsort(self.ranks[beam.node], dim=1)
+        score, by_score = torch.sort(beam.score.gather(1, order), dim=1, descending=True, stable=True)
+        order = order.gather(1, by_score)
+        position = beam.node.gather(1, order)
+        levels = beam.steps.gather(1, order[..., None].expand(-1, -1, self.trie.levels))
+        worst = torch.where(score > DEAD, score, torch.inf).amin(1)
+        exact = ((bound < worst - _SLACK) | (bound == DEAD)).cpu().numpy()
+        positions, scores = position.cpu().numpy(), score.cpu().numpy()
+        for row, own in capped.items():
+            here = scores[row] > DEAD
+            exact[row] = own.is_exact(scores[row][here], positions[row][here], _SLACK)
+        return Found(self.trie.items[positions], scores, levels.cpu().numpy(), exact)
+
+    def _log_probs(self, level: int, branches: Branches, beam: Paths, count: Tensor, code: Tensor, real: Tensor) -> Tensor:
+        """float32 ``(B, W, M)``: log-probability of each candidate given its beam, at most 0."""
         # Over the valid codes alone an only child is certain: the model need not be asked, nor read the code yet.
         asked = count > (1 if self.normaliser == "valid" else 0)
         log_probs = torch.zeros(code.shape, device=code.device)
@@ -100,13 +180,13 @@ class Search:
         code, real = code[asked], real[asked]
         if self.normaliser == "valid":
             logits = self.decoder.logits(hidden, start, start + self.trie.sizes[level])
-            picked = logits.gather(1, code).masked_fill_(~real, _DEAD)
+            picked = logits.gather(1, code).masked_fill_(~real, DEAD)
             norm = torch.logsumexp(picked, dim=1)
         else:
             picked, norm = self._full(hidden, code + start)
         if not bool(torch.isfinite(norm).all()):
             raise ArtifactError("the model's logits are not finite numbers: its training diverged or its weights are damaged")
-        log_probs[asked] = picked - norm[:, None]
+        log_probs[asked] = (picked - norm[:, None]).clamp_(max=0.0)  # rounding must not let a code outdo its prefix
         return log_probs
 
     def _full(self, hidden: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,93 +198,3 @@ class Search:
             picked.append(logits.gather(1, token[start : start + rows]))
             norm.append(torch.logsumexp(logits, dim=1))
         return torch.cat(picked), torch.cat(norm)
-
-    def _alive(self, alive: Alive, depth: int, node: Tensor) -> Tensor:
-        """bool, same shape: whether an eligible and not excluded item is below ``node (B, W, M)`` of ``depth``."""
-        found = torch.ones(1, dtype=torch.bool, device=node.device)
-        if alive.sums is not None:
-            sums = torch.from_numpy(alive.sums).to(node.device)
-            is_leaf = depth == self.trie.levels
-            if node.numel() > self.trie.width(depth):  # cheaper once for each node of the depth
-                at_bounds = sums if is_leaf else sums[self.leaves[depth]]
-                found = (at_bounds[1:] > at_bounds[:-1])[node]
-            else:
-                low, high = (node, node + 1) if is_leaf else (self.leaves[depth][node], self.leaves[depth][node + 1])
-                found = sums[high] > sums[low]
-        emptied = alive.emptied(depth)
-        if emptied.size:
-            keys = torch.from_numpy(emptied).to(node.device)
-            wanted = node + torch.arange(len(node), device=node.device)[:, None, None] * self.trie.width(depth)
-            at = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
-            found = found & (keys[at] != wanted)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Beams:
-    """``node`` and ``score`` ``(B, W)``; token and cache slot of each code so far ``(B, W, d)``, slot -1 while unread."""
-
-    node: Tensor
-    score: Tensor
-    token: Tensor
-    slot: Tensor
-
-    @classmethod
-    def root(cls, batch: int, device: torch.device) -> _Beams:
-        none = torch.zeros(batch, 1, 0, dtype=torch.long, device=device)
-        node = torch.zeros(batch, 1, dtype=torch.long, device=device)
-        return cls(node, torch.zeros(batch, 1, device=device), none, none)
-
-    def step(self, at: Tensor, score: Tensor, child: Tensor, token: Tensor) -> _Beams:
-        """The beams at the candidates ``at`` (B, W'), positions in the flat ``(W * M)``."""
-        parent = at // child.shape[2]
-        node = child.flatten(1).gather(1, at)
-        chosen = token.flatten(1).gather(1, at)[..., None]
-        behind = parent[..., None].expand(-1, -1, self.token.shape[2])
-        return _Beams(
-            torch.where(score > _DEAD, node, 0),
-            score,
-            torch.cat((self.token.gather(1, behind), chosen), dim=2),
-            torch.cat((self.slot.gather(1, behind), torch.full_like(chosen, -1)), dim=2),
-        )
-
-    def read(self, branches: Branches, asked: Tensor) -> Tensor:
-        """Let the model read what it has not yet of the beams ``asked`` (B, W); hidden states ``(asked, D)`` of their ends.
-
-        Unread tokens of all asked beams stand behind each other in one row a request, so requests with fewer of them
-        are padded; a code that was skipped as an only child is read together with the one below it. ``slot`` is
-        updated in place.
-        """
-        depth = self.token.shape[2]
-        unread = (asked[..., None] & (self.slot < 0)).flatten(1)
-        column = unread.cumsum(1) - 1
-        row, flat = unread.nonzero(as_tuple=True)
-        at = column[row, flat]
-        own = branches.used + at
-        self.slot.view(len(asked), -1)[row, flat] = own
-        tokens = torch.zeros(len(asked), int(at.max()) + 1, dtype=torch.long, device=asked.device)
-        below = torch.zeros_like(tokens)
-        tokens[row, at] = self.token.flatten(1)[row, flat]
-        level = flat % depth
-        below[row, at] = level
-        path = self.slot[row, flat // depth]
-        upwards = torch.arange(depth, device=asked.device) <= level[:, None]
-        sees = torch.where(upwards, path, own[:, None])
-        hidden = branches.append(tokens, below, row[:, None], at[:, None], sees)
-        request, beam = asked.nonzero(as_tuple=True)
-        return hidden[request, column[request, beam * depth + depth - 1]]
-
-
-def _best(score: Tensor, rank: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Positions and scores ``(B, W)`` of the highest scores, equal ones by the lower ``rank``; dead ones last."""
-    width = min(width, int((score > _DEAD).sum(1).max()))
-    kept, at = torch.topk(score, width, dim=1)
-    cut = kept[:, -1:]
-    # topk is free in its choice among equals; where it had one, choose again by a full stable sort (ten times slower).
-    chance = ((score == cut).sum(1) > (kept == cut).sum(1)) & (cut[:, 0] > _DEAD)
-    if bool(chance.any()):
-        by_rank = torch.argsort(rank, dim=1)
-        by_score = torch.argsort(score.gather(1, by_rank), dim=1, descending=True, stable=True)
-        at = by_rank.gather(1, by_score[:, :width])
-        kept = score.gather(1, at)
-    return at, kept

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -51,6 +52,14 @@ class Branches(ABC):
         self.used += count
         return hidden
 
+    def fork(self, rows: Tensor, room: int) -> Self:
+        """The prompts ``rows`` once more with nothing below them: another search needs no second prefill."""
+        made = copy(self)
+        made.lengths, made.prompt_BP, made.last = self.lengths[rows], self.prompt_BP[rows], self.last[rows]
+        made.used = self.prompt_BP.shape[1]
+        made._copy_cached(self, rows, made.used + room)
+        return made
+
     def keep_rows(self, rows: Tensor) -> None:
         """Go on with some requests of the batch only."""
         self.lengths, self.prompt_BP = self.lengths[rows], self.prompt_BP[rows]
@@ -66,6 +75,10 @@ class Branches(ABC):
 
     @abstractmethod
     def _keep_cached(self, rows: Tensor) -> None: ...
+
+    @abstractmethod
+    def _copy_cached(self, source: Self, rows: Tensor, capacity: int) -> None:
+        """Take over the keys and values of the first ``used`` slots of some rows."""
 
 
 class AnyBranches(Branches):
@@ -90,6 +103,12 @@ class AnyBranches(Branches):
     def _keep_cached(self, rows: Tensor) -> None:
         for layer in self._layers:
             layer.keep_rows(rows)
+
+    def _copy_cached(self, source: Self, rows: Tensor, capacity: int) -> None:
+        self._layers = [SlotLayer(capacity) for _ in source._layers]
+        for layer, other in zip(self._layers, source._layers, strict=True):
+            layer.update(other.key_slots[rows, :, : self.used], other.value_slots[rows, :, : self.used])
+        self._cache = Cache(layers=list(self._layers))
 
 
 class SlotLayer(DynamicLayer):  # type: ignore[no-untyped-call]

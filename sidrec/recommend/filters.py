@@ -1,4 +1,4 @@
-"""Which items a request may be given: a mask for all requests and an exclusion list for each, as one joint count.
+"""Which items each request may be given: its mask and its exclusion list as one joint count.
 
 A node is alive for a request when at least one item below it is eligible and not excluded. Both conditions are counted
 together: a node whose mask is satisfied by one item and whose exclusions miss another would pass two separate tests and
@@ -7,68 +7,112 @@ still be a dead end (measured elsewhere: 44 % of the beams).
 
 from __future__ import annotations
 
+import weakref
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sidrec.errors import DataError
 from sidrec.recommend.trie import Trie
+from sidrec.types import Request
+
+
+class MaskCounts:
+    """``Trie.alive`` of the masks met last, so that a server counts its "in stock" once and not with every request.
+
+    A count is kept only for an array that nobody can write to (``mask.setflags(write=False)``), while the array lives: another
+    one may have changed since. Used by several threads at once.
+    """
+
+    def __init__(self, trie: Trie, most: int = 32) -> None:
+        """``most``: how many counts are kept; each takes 4 bytes an item."""
+        self._trie, self._most = trie, most
+        self._kept: OrderedDict[int, tuple[weakref.ref[NDArray[np.bool_]], NDArray[np.int32]]] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """Prefix sums int32 ``(N + 1,)`` of one mask."""
+        with self._lock:
+            found = self._kept.get(id(mask))
+            if found is not None and found[0]() is mask and _frozen(mask):
+                self._kept.move_to_end(id(mask))
+                return found[1]
+        sums = self._trie.alive(mask)
+        if _frozen(mask):
+            with self._lock:
+                self._kept[id(mask)] = weakref.ref(mask), sums
+                self._kept.move_to_end(id(mask))
+                while len(self._kept) > self._most:
+                    self._kept.popitem(last=False)
+        return sums
+
+
+def _frozen(array: NDArray[np.bool_]) -> bool:
+    """Whether the array and all that it is a view of are read-only."""
+    while array.base is not None and isinstance(array.base, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array.base is None and not array.flags.writeable
 
 
 @dataclass(frozen=True, slots=True)
 class Alive:
     """The joint count of a batch of requests.
 
-    ``sums`` is ``Trie.alive`` of the mask, ``None`` where every item is eligible. ``rows`` and ``positions`` (int64
-    ``(E,)``) are the exclusions: request and leaf position, sorted, each once, and only of eligible items.
+    ``sums`` are the prefix sums (``Trie.alive``) of the distinct masks, ``group`` int64 ``(B,)`` says which one a request has;
+    both are empty where no request has a mask. ``rows`` and ``positions`` (int64 ``(E,)``) are the exclusions: request and
+    leaf position, sorted, each once, and only of eligible items.
     """
 
     trie: Trie
     requests: int
-    sums: NDArray[np.int32] | None
+    sums: tuple[NDArray[np.int32], ...]
+    group: NDArray[np.int64]
     rows: NDArray[np.int64]
     positions: NDArray[np.int64]
 
     @classmethod
-    def of(cls, trie: Trie, requests: int, sums: NDArray[np.int32] | None, exclude: Sequence[Sequence[int]] | None) -> Alive:
-        """``exclude`` holds item indices, one list a request, in any order and repeated or not.
+    def of(cls, trie: Trie, requests: Sequence[Request], counts: MaskCounts | None = None) -> Alive:
+        """``exclude`` of a request holds item indices, in any order and repeated or not.
 
         Raises:
-            DataError: an excluded item is not in the catalogue.
+            DataError: an excluded item is not in the catalogue, or a mask is not one boolean an item.
         """
-        lists = exclude or [()] * requests
-        items = np.fromiter((item for row in lists for item in row), dtype=np.int64)
-        rows = np.repeat(np.arange(requests), [len(row) for row in lists])
-        if items.size and (items.min() < 0 or items.max() >= trie.n_items):
+        sums, group = _groups(trie, requests, counts or MaskCounts(trie))
+        sizes = [len(request.exclude) for request in requests]
+        items = np.fromiter((item for request in requests for item in request.exclude), np.int64, sum(sizes))
+        if not items.size:
+            return cls(trie, len(requests), sums, group, items, items)
+        rows = np.repeat(np.arange(len(requests)), sizes)
+        if items.min() < 0 or items.max() >= trie.n_items:
             bad = int(np.flatnonzero((items < 0) | (items >= trie.n_items))[0])
             raise DataError(
                 f"request {rows[bad]} excludes item {items[bad]}, which is not in the catalogue of {trie.n_items} items"
             )
-        if not items.size:
-            return cls(trie, requests, sums, items, items)
-        positions = trie.position_of_item[items].astype(np.int64)
-        if sums is not None:
-            wanted = sums[positions + 1] > sums[positions]
-            rows, positions = rows[wanted], positions[wanted]
-        keys = np.unique(rows * trie.n_items + positions)
-        return cls(trie, requests, sums, keys // trie.n_items, keys % trie.n_items)
+        keys = np.unique(rows * trie.n_items + trie.position_of_item[items])
+        made = cls(trie, len(requests), sums, group, keys // trie.n_items, keys % trie.n_items)
+        wanted = made._eligible(trie.depth, made.rows, made.positions) > 0
+        return cls(trie, len(requests), sums, group, made.rows[wanted], made.positions[wanted])
 
     def totals(self) -> NDArray[np.int64]:
-        """int64 ``(requests,)``: how many items each request may be given."""
-        everything = self.trie.n_items if self.sums is None else int(self.sums[-1])
-        return everything - np.bincount(self.rows, minlength=self.requests).astype(np.int64)
+        """int64 ``(B,)``: how many items each request may be given."""
+        return self.counts(0, np.arange(self.requests), np.zeros(self.requests, dtype=np.int64))
 
     def counts(self, depth: int, rows: NDArray[np.int64], nodes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Eligible and not excluded items below ``nodes`` of ``depth`` for requests ``rows`` (same shapes)."""
         keys, taken = self._excluded(depth)
-        below = self._eligible(depth, nodes)
+        below = self._eligible(depth, rows, nodes)
         if not keys.size:
             return below
         wanted = rows * self.trie.width(depth) + nodes
         at = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
-        return below - np.where(keys[at] == wanted, taken[at], 0)
+        left: NDArray[np.int64] = below - np.where(keys[at] == wanted, taken[at], 0)
+        return left
 
     def emptied(self, depth: int) -> NDArray[np.int64]:
         """Keys ``request * width(depth) + node``, sorted, of nodes that the exclusions leave without any item.
@@ -76,15 +120,36 @@ class Alive:
         Few: a node near the root is never emptied by a purchase history, so the search mostly compares with nothing.
         """
         keys, taken = self._excluded(depth)
-        return keys[self._eligible(depth, keys % self.trie.width(depth)) == taken] if keys.size else keys
+        if not keys.size:
+            return keys
+        width = self.trie.width(depth)
+        emptied: NDArray[np.int64] = keys[self._eligible(depth, keys // width, keys % width) == taken]
+        return emptied
 
-    def _eligible(self, depth: int, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _eligible(self, depth: int, rows: NDArray[np.int64], nodes: NDArray[np.int64]) -> NDArray[np.int64]:
         low, high = self.trie.leaf_range(depth, nodes)
-        below = high - low if self.sums is None else self.sums[high] - self.sums[low]
-        return np.asarray(below, dtype=np.int64)
+        if not self.sums:
+            return np.asarray(high - low, dtype=np.int64)
+        below: NDArray[np.int64] = np.zeros(nodes.shape, dtype=np.int64)
+        for number, sums in enumerate(self.sums):
+            own = self.group[rows] == number
+            below[own] = sums[high[own]] - sums[low[own]]
+        return below
 
     def _excluded(self, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Sorted keys of the nodes above exclusions, and how many exclusions lie below each."""
         keys = self.rows * self.trie.width(depth) + self.trie.nodes_above(depth, self.positions)
         first = np.flatnonzero(np.diff(keys, prepend=-1))  # keys are sorted already: positions are, within a request
         return keys[first], np.diff(first, append=keys.size)
+
+
+def _groups(
+    trie: Trie, requests: Sequence[Request], counts: MaskCounts
+) -> tuple[tuple[NDArray[np.int32], ...], NDArray[np.int64]]:
+    """The distinct masks' prefix sums, and which of them each request has; all items are a mask beside others."""
+    masks: dict[int, NDArray[np.bool_] | None] = {id(request.eligible): request.eligible for request in requests}
+    if set(masks) <= {id(None)}:
+        return (), np.empty(0, dtype=np.int64)
+    number = {key: at for at, key in enumerate(masks)}
+    sums = tuple(np.arange(trie.n_items + 1, dtype=np.int32) if mask is None else counts.of(mask) for mask in masks.values())
+    return sums, np.asarray([number[id(request.eligible)] for request in requests], dtype=np.int64)

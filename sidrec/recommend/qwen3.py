@@ -8,7 +8,7 @@ asks for the others. Measured on 2 CPU cores, hidden 256, 4 layers, 200 tokens: 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -32,8 +32,7 @@ class Qwen3Branches(Branches):
         self._heads, self._groups = config.num_attention_heads, config.num_key_value_heads
         self._width: int = base.layers[0].self_attn.head_dim
         batch, length = ids_BP.shape
-        cached = (len(base.layers), 2, batch, self._groups, capacity, self._width)
-        self._cache = list(torch.empty(cached, dtype=self.model.dtype, device=self.device))
+        self._cache = self._slots(batch, capacity)
         hidden = base.embed_tokens(ids_BP)
         cos, sin = self._rotary(hidden, torch.arange(length, device=self.device)[None])
         for layer, cache in zip(base.layers[:-1], self._cache[:-1], strict=True):
@@ -62,6 +61,16 @@ class Qwen3Branches(Branches):
 
     def _keep_cached(self, rows: Tensor) -> None:
         self._cache = [cache[:, rows] for cache in self._cache]
+
+    def _copy_cached(self, source: Self, rows: Tensor, capacity: int) -> None:
+        self._cache = self._slots(len(rows), capacity)
+        for cache, other in zip(self._cache, source._cache, strict=True):
+            cache[:, :, :, : self.used] = other[:, rows, :, : self.used]
+
+    def _slots(self, batch: int, capacity: int) -> list[Tensor]:
+        """Keys and values ``(2, B, G, capacity, E)`` of each layer."""
+        shape = (len(self._base.layers), 2, batch, self._groups, capacity, self._width)
+        return list(torch.empty(shape, dtype=self.model.dtype, device=self.device))
 
     def _rotary(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines ``(B or 1, T, 1, E)`` and the first half of the sines, which the second repeats."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from sidrec.errors import ArtifactError, ConfigError, DataError
 from sidrec.log import progress
-from sidrec.recommend.beam import NORMALISERS, Normaliser, Search
+from sidrec.recommend.beam import NORMALISERS, Found, Looked, Normaliser, Search
 from sidrec.recommend.decoder import Decoder
-from sidrec.recommend.filters import Alive
+from sidrec.recommend.explain import Explanation, explain
+from sidrec.recommend.filters import Alive, MaskCounts
 from sidrec.recommend.prompts import batches, check_prompts, input_rows
 from sidrec.recommend.trie import Trie
-from sidrec.types import ItemCodes, Ranked
+from sidrec.types import ItemCodes, Ranked, Request
 from sidrec.vocabulary import SidVocabulary
 
 _LONG = 256  # requests from which progress is shown
@@ -41,6 +43,9 @@ class Recommender:
 
     Filters never change a score: an item has the same one whatever else may be recommended.
 
+    Items that share a semantic ID have the same score. Items of equal score stand by falling ``popularity`` (one number an
+    item) where it is given, then by their index.
+
     Raises:
         ArtifactError: model, vocabulary and codes do not belong together, or the model cannot be decoded.
     """
@@ -49,6 +54,7 @@ class Recommender:
     vocabulary: SidVocabulary
     codes: ItemCodes
     normaliser: Normaliser = "valid"
+    popularity: NDArray[np.number] | None = None
 
     def __post_init__(self) -> None:
         if self.normaliser not in NORMALISERS:
@@ -69,11 +75,15 @@ class Recommender:
     @cached_property
     def trie(self) -> Trie:
         """The catalogue."""
-        return Trie.build(self.codes.codes, self.codes.sizes)
+        return Trie.build(self.codes.codes, self.codes.sizes, self.popularity)
 
     @cached_property
     def _decoder(self) -> Decoder:
         return Decoder.open(self.model)
+
+    @cached_property
+    def _counts(self) -> MaskCounts:
+        return MaskCounts(self.trie)
 
     @cached_property
     def _search(self) -> Search:
@@ -88,43 +98,122 @@ class Recommender:
         eligible: NDArray[np.bool_] | None = None,
         batch_size: int = 64,
     ) -> list[Ranked]:
-        """The ``k`` best items for each prompt.
+        """``answer`` for prompts that share one mask: ``exclude`` is a list of items a prompt."""
+        if exclude is not None and len(exclude) != len(prompts):
+            raise DataError(f"{len(prompts)} prompts need as many lists of excluded items, found {len(exclude)}")
+        lists: Sequence[Sequence[int]] = exclude if exclude is not None else [()] * len(prompts)
+        requests = [Request(prompt, left_out, eligible) for prompt, left_out in zip(prompts, lists, strict=True)]
+        return self.answer(requests, k, beams, batch_size=batch_size)
+
+    def answer(
+        self,
+        requests: Sequence[Request],
+        k: int,
+        beams: int,
+        exact: bool = False,
+        max_beams: int = 1024,
+        batch_size: int = 64,
+    ) -> list[Ranked]:
+        """The ``k`` best items for each request.
 
         Args:
-            prompts: token ids up to where the answer starts, without ``<|sid_start|>``.
-            k: items a request; fewer come back only where fewer are eligible.
+            requests: prompts up to where the answer starts, without ``<|sid_start|>``, and their filters and caps.
+            k: items a request; fewer come back only where fewer are eligible, or where the caps leave room for fewer.
             beams: prefixes kept at each level, raised to ``k`` where that is larger.
-            exclude: item indices that each request must not get, in any order.
-            eligible: bool ``(N,)``: the items that any request may get; default all.
+            exact: search again with twice the beams, on the same prefill, what is not certified yet, up to ``max_beams``;
+                an answer that is not certified then says so (``Ranked.exact``).
             batch_size: requests decoded at once at most. It does not change the result beyond float noise.
 
         Returns:
-            One ``Ranked`` a prompt, in the same order. Scores are summed log-probabilities of the codes; equal scores
-            stand in the order of the item index, and where the beam was too narrow for all of them the lower codes go on.
+            One ``Ranked`` a request, in the same order. Scores are summed log-probabilities of the codes; equal scores
+            stand in the order of the item index (or of the trie's popularity), and where the beam was too narrow for all
+            of them the lower codes go on.
 
         Raises:
-            DataError: a prompt the model cannot read, an item that is not in the catalogue, a mask of the wrong shape.
+            DataError: a prompt the model cannot read, an item that is not in the catalogue, a mask of the wrong shape, a
+                cap of no level.
         """
-        if k < 1 or beams < 1 or batch_size < 1:
-            raise ConfigError(f"k, beams and batch_size are at least 1, found {k}, {beams} and {batch_size}")
-        if exclude is not None and len(exclude) != len(prompts):
-            raise DataError(f"{len(prompts)} prompts need as many lists of excluded items, found {len(exclude)}")
+        if k < 1 or beams < 1 or batch_size < 1 or max_beams < 1:
+            raise ConfigError(
+                f"k, beams, max_beams and batch_size are at least 1, found {k}, {beams}, {max_beams} and {batch_size}"
+            )
+        prompts = [request.prompt for request in requests]
         check_prompts(self.model, prompts, behind=1 + self.vocabulary.levels)
-        sums = None if eligible is None else self.trie.alive(eligible)
-        totals = Alive.of(self.trie, len(prompts), sums, exclude).totals()
-        nothing = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
-        answers = [Ranked(*nothing, eligible=int(total)) for total in totals]
-        asked = np.flatnonzero(totals).tolist()
-        shown = progress("recommend", len(prompts)) if len(prompts) >= _LONG else nullcontext()
+        self._check_caps(requests)
+        width = max(beams, k)
+        answers: list[Ranked | None] = [None] * len(requests)
+        shown = progress("recommend", len(requests)) if len(requests) >= _LONG else nullcontext()
         with shown as bar:
-            for chosen in batches([prompts[i] for i in asked], batch_size):
-                batch = [asked[i] for i in chosen]
-                alive = Alive.of(self.trie, len(batch), sums, None if exclude is None else [exclude[i] for i in batch])
-                opened = [[*prompts[i], self.vocabulary.start_id] for i in batch]
-                items, scores = self._search.run(opened, alive, max(beams, k), k)
-                for i, row, score in zip(batch, items, scores, strict=True):
-                    found = score > -np.inf
-                    answers[i] = Ranked(row[found], score[found], int(totals[i]))
+            for batch in batches(prompts, batch_size):
+                alive = Alive.of(self.trie, [requests[i] for i in batch], self._counts)
+                totals = alive.totals()
+                for i, total in zip(batch, totals.tolist(), strict=True):
+                    if not total:
+                        answers[i] = self._nothing(width)
+                asked = [i for i, total in zip(batch, totals.tolist(), strict=True) if total]
+                if asked:
+                    if len(asked) < len(batch):
+                        alive = Alive.of(self.trie, [requests[i] for i in asked], self._counts)
+                    limit = max(max_beams, width) if exact else width
+                    for i, ranked in zip(asked, self._batch([requests[i] for i in asked], alive, k, width, limit), strict=True):
+                        answers[i] = ranked
                 if bar is not None:
                     bar.advance(len(batch))
+        return [answer for answer in answers if answer is not None]
+
+    def explain(self, request: Request, k: int, beams: int) -> Explanation:
+        """The answer to one request as ``answer`` gives it, and the tree of all that was considered on the way."""
+        width = max(beams, k)
+        ranked = self.answer([request], k, beams)[0]
+        alive = Alive.of(self.trie, [request], self._counts)
+        looked: list[Looked] = []
+        if ranked.eligible:
+            branches = self._search.read([[*request.prompt, self.vocabulary.start_id]], width)
+            self._search.run(branches, alive, width, k, _caps([request]), looked)
+        return explain(ranked, looked, alive)
+
+    def _batch(self, requests: Sequence[Request], alive: Alive, k: int, width: int, limit: int) -> list[Ranked]:
+        """Answers of one batch, each of whose requests has an eligible item; wider and wider up to ``limit`` beams."""
+        branches = self._search.read([[*request.prompt, self.vocabulary.start_id] for request in requests], width)
+        eligible = alive.totals().tolist()
+        answers = self._ranked(self._search.run(branches, alive, width, k, _caps(requests)), eligible, width)
+        open_ = [row for row, answer in enumerate(answers) if not answer.exact]
+        at_once = len(requests) * width  # beams that the caller's batch size has found room for
+        while open_ and width < limit:
+            width = min(2 * width, limit)
+            size = max(1, at_once // width)
+            for start in range(0, len(open_), size):
+                rows = open_[start : start + size]
+                some = [requests[row] for row in rows]
+                again = branches.fork(torch.tensor(rows, device=branches.device), self._search.room(width))
+                found = self._search.run(again, Alive.of(self.trie, some, self._counts), width, k, _caps(some))
+                for row, answer in zip(rows, self._ranked(found, [eligible[row] for row in rows], width), strict=True):
+                    answers[row] = answer
+            open_ = [row for row in open_ if not answers[row].exact]
         return answers
+
+    def _ranked(self, found: Found, eligible: Sequence[int], width: int) -> list[Ranked]:
+        answers = []
+        for row, total in enumerate(eligible):
+            here = found.scores[row] > -np.inf
+            items, scores, levels = found.items[row][here], found.scores[row][here], found.levels[row][here]
+            answers.append(Ranked(items, scores, total, levels, bool(found.exact[row]), width))
+        return answers
+
+    def _nothing(self, width: int) -> Ranked:
+        levels = np.empty((0, self.trie.levels), dtype=np.float32)
+        return Ranked(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32), 0, levels, exact=True, beams=width)
+
+    def _check_caps(self, requests: Sequence[Request]) -> None:
+        levels = self.vocabulary.levels
+        for number, request in enumerate(requests):
+            for depth, most in request.caps.items():
+                if not 1 <= depth <= levels or most < 1:
+                    raise DataError(
+                        f"request {number} caps prefixes of {depth} codes at {most} items: a cap is at least 1, for prefixes "
+                        f"of 1 to {levels} codes"
+                    )
+
+
+def _caps(requests: Sequence[Request]) -> dict[int, Mapping[int, int]]:
+    return {row: request.caps for row, request in enumerate(requests) if request.caps}

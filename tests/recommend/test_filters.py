@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sidrec.errors import DataError
 from sidrec.recommend import Alive, Trie
+from sidrec.types import Request
 from tests.recommend.helpers import catalogue
 
 
@@ -21,7 +22,7 @@ def test_the_joint_count_of_every_node_equals_counting_items(seed: int, masked: 
     trie = Trie.build(codes, sizes)
     eligible = rng.random(n) < 0.6 if masked else np.ones(n, dtype=np.bool_)
     exclude = [rng.integers(0, n, rng.integers(0, 2 * n)).tolist() for _ in range(3)]  # unsorted, repeated
-    alive = Alive.of(trie, 3, trie.alive(eligible) if masked else None, exclude)
+    alive = Alive.of(trie, [Request((), row, eligible if masked else None) for row in exclude])
     allowed = [eligible & ~np.isin(np.arange(n), row) for row in exclude]
     assert alive.totals().tolist() == [int(row.sum()) for row in allowed]
     for depth in range(trie.levels + 1):
@@ -39,7 +40,7 @@ def test_the_joint_count_of_every_node_equals_counting_items(seed: int, masked: 
 def test_two_filters_that_pass_apart_and_fail_together() -> None:
     # items 0 and 1 under one A code: the mask leaves 0, the exclusion leaves 1, so nothing is left below it
     trie = Trie.build(np.asarray([[0, 0], [0, 1], [1, 0]], dtype=np.int32), (2, 2))
-    alive = Alive.of(trie, 1, trie.alive(np.asarray([True, False, True])), [[0]])
+    alive = Alive.of(trie, [Request((), [0], np.asarray([True, False, True]))])
     assert alive.counts(1, np.zeros(2, dtype=np.int64), np.arange(2)).tolist() == [0, 1]
     assert alive.emptied(1).tolist() == [0]
 
@@ -48,4 +49,4 @@ def test_two_filters_that_pass_apart_and_fail_together() -> None:
 def test_an_unknown_item_is_named(item: int) -> None:
     trie = Trie.build(np.asarray([[0, 0], [0, 1], [1, 0]], dtype=np.int32), (2, 2))
     with pytest.raises(DataError, match=f"request 1 excludes item {item}, .* 3 items"):
-        Alive.of(trie, 2, None, [[0], [2, item]])
+        Alive.of(trie, [Request((), [0]), Request((), [2, item])])

@@ -83,7 +83,6 @@ def test_arrays_cannot_be_written() -> None:
 @pytest.mark.parametrize(
     ("codes", "sizes", "says"),
     [
-        ([[0, 1], [1, 0], [0, 1]], (2, 2), "items 0 and 2 share one semantic ID"),
         ([[0, 2]], (2, 2), "outside their level sizes"),
         ([[0, -1]], (2, 2), "outside their level sizes"),
         ([[0, 1]], (2, 2, 2), "needs codes of shape N x 3"),
