@@ -124,8 +124,19 @@ class QuantizeConfig(_Table):
 
     method: Literal["residual-kmeans"] = Field("residual-kmeans", description="How codes are learned.")
     levels: tuple[Positive, ...] = Field((256, 256, 256), min_length=1, description="Codes of each learned level.")
-    tie_codes: Positive = Field(
-        256, description="Codes of the last level, which breaks ties by item id; grown where one group is larger."
+    collisions: Literal["move", "tie"] = Field(
+        "move",
+        description="Items that meet in one learned code. 'move': all but the first by item id take their nearest free code of "
+        "the last learned level, within collision_limit; 'tie': all stay, and the tie level alone parts them.",
+    )
+    collision_limit: float = Field(
+        0.3, ge=0.0, description="move: what a move may add to an item's squared error, in units of the mean residual."
+    )
+    tie_codes: Count = Field(
+        256, description="Codes of the last level, which breaks ties by item id; 0: no such level, items may share a code."
+    )
+    tie_overflow: Literal["grow", "refuse"] = Field(
+        "grow", description="Where a group of ties is larger than tie_codes: grow the level and warn, or refuse the catalogue."
     )
     iterations: Positive = Field(50, description="Lloyd steps a level at most.")
     tolerance: float = Field(1e-4, ge=0.0, description="Stop when the mean squared error falls by a smaller share.")

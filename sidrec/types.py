@@ -263,6 +263,13 @@ class Quantizer(Protocol):
         """Codes, or prefixes of them, to float32 ``(N, D)``."""
         ...
 
+    def distances(self, vectors: NDArray[np.float32], prefix: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Squared distance of ``(N, D)`` to each code of the level behind ``prefix`` ``(N, l)``: float32 ``(N, K_l)``.
+
+        In the space that the codes live in, so that the least belongs to the code that ``encode`` would take there.
+        """
+        ...
+
     def save(self, path: Path) -> None:
         """One safetensors file; method, version and sizes are in its metadata."""
         ...

@@ -1,6 +1,7 @@
 """Vectors to semantic IDs."""
 
 from sidrec.quantize.behaviour import behaviour_vectors
+from sidrec.quantize.collisions import mean_residual, move_collisions
 from sidrec.quantize.frozen import load_quantizer
 from sidrec.quantize.health import health
 from sidrec.quantize.pictures import usage_picture
@@ -15,6 +16,8 @@ __all__ = [
     "break_ties",
     "health",
     "load_quantizer",
+    "mean_residual",
+    "move_collisions",
     "quantize",
     "usage_picture",
 ]

@@ -31,7 +31,7 @@ def health(
     - ``levels``, the tie level last: ``size``, ``used`` codes, ``perplexity`` (the exponential of the usage's entropy: the
       size where all are used alike), and of learned levels ``residual``, the mean squared error up to that level.
     """
-    learned = codes.codes[:, :-1]
+    learned = codes.learned
     _, group, group_sizes = np.unique(learned, axis=0, return_inverse=True, return_counts=True)
     size_of_item = group_sizes[group.ravel()]
     purchases = np.concatenate([np.empty(0, np.int32), *histories])
@@ -43,7 +43,7 @@ def health(
         "distinct_share": round(len(group_sizes) / codes.n_items, 6),
         "largest_group": int(group_sizes.max()),
         "tied_items": int(tied.sum()),
-        "tie_codes": codes.sizes[-1],
+        "tie_codes": codes.sizes[-1] if codes.tie_level else 0,
         "tied_purchases_share": round(float(tied[purchases].mean()), 6) if len(purchases) else 0.0,
         "duplicate_vectors": duplicate_rows(text),
         "spread": round(spread, 6),

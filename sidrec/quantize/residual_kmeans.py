@@ -107,6 +107,14 @@ class ResidualKMeans:
             vectors += self.centres[level][codes[:, level]]
         return vectors
 
+    def distances(self, vectors: NDArray[np.float32], prefix: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Squared distance of float32 ``(N, D)`` to each code of the level behind ``prefix`` ``(N, l)``: ``(N, K_l)``."""
+        residual = vectors - self.decode(prefix)
+        centres = self.centres[prefix.shape[1]]
+        away = (centres * centres).sum(axis=1) - 2 * (residual @ centres.T)
+        away += np.einsum("nd,nd->n", residual, residual)[:, None]
+        return np.asarray(np.maximum(away, 0))
+
     def save(self, path: Path) -> None:
         """One safetensors file; method, version and sizes are in its metadata, under one key, as JSON."""
         tensors = {"mean": self.mean, **{f"centres.{level}": table for level, table in enumerate(self.centres)}}

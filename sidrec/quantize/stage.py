@@ -9,13 +9,16 @@ from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from sidrec.config import QuantizeConfig
 from sidrec.errors import ConfigError, DataError
 from sidrec.quantize.behaviour import behaviour_vectors
+from sidrec.quantize.collisions import mean_residual, move_collisions
 from sidrec.quantize.fuse import fuse
 from sidrec.quantize.health import health
+from sidrec.quantize.kmeans import blocks
 from sidrec.quantize.lesson import Lesson, Method
 from sidrec.quantize.residual_kmeans import ResidualKMeans, fit_residual_kmeans
 from sidrec.quantize.ties import break_ties
@@ -49,10 +52,10 @@ def quantize(
     seed: int,
     workspace: Path | None = None,
 ) -> Quantized:
-    """Semantic IDs of all items: ``len(config.levels)`` learned levels and one that breaks ties.
+    """Semantic IDs of all items: ``len(config.levels)`` learned levels and, unless ``tie_codes`` is 0, one that breaks ties.
 
     ``histories`` are the training parts. Cold items have no say in the codes of the others: the codebook is fitted without
-    them, their purchases are not counted, and where they tie with others they stand behind. With
+    them, their purchases are not counted, and where they collide or tie with others they stand behind. With
     ``config.behaviour_weight`` above 0 co-purchase vectors are fused in (see ``fuse``).
 
     Raises:
@@ -68,8 +71,14 @@ def quantize(
     fused = _fused(text, warm, config, seed)
     quantizer = METHODS[config.method](Lesson(fused, np.flatnonzero(~cold), warm, seed, workspace), config)
     encoded = quantizer.encode(fused)
-    unique, tie_size = break_ties(encoded, item_ids, config.tie_codes, late=cold)
-    codes = ItemCodes(unique, (*quantizer.sizes, tie_size))
+    learned = encoded
+    if config.collisions == "move":
+        limit = config.collision_limit * mean_residual(quantizer, fused, encoded, np.flatnonzero(~cold))
+        learned = move_collisions(quantizer, fused, encoded, item_ids, limit, late=cold)
+    codes = ItemCodes(learned, quantizer.sizes, tie_level=False)
+    if config.tie_codes > 0:
+        unique, tie_size = break_ties(learned, item_ids, config.tie_codes, cold, config.tie_overflow)
+        codes = ItemCodes(unique, (*quantizer.sizes, tie_size))
     return Quantized(codes, encoded, quantizer, fused, health(text, fused, quantizer, codes, histories))
 
 
@@ -92,7 +101,11 @@ def _check(
             f"{len(text)} vectors, {len(item_ids)} item ids and {len(cold)} cold marks do not belong together: "
             "run `sidrec ingest` and `sidrec embed` again"
         )
-    norms = np.linalg.norm(text, axis=1)
+    ids = pl.Series(item_ids, dtype=pl.String)
+    if ids.n_unique() < len(ids):
+        row = int(ids.is_first_distinct().not_().arg_true()[0])
+        raise DataError(f"the item id {ids[row]!r} stands twice (again in row {row}): item ids must be unique")
+    norms = np.concatenate([np.linalg.norm(text[part], axis=1) for part in blocks(len(text), text.shape[1])])
     bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if len(bad):
         row = int(bad[0])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from sidrec.errors import DataError
+from sidrec.log import warn
+
+Overflow = Literal["grow", "refuse"]
 
 
 def break_ties(
@@ -16,19 +20,22 @@ def break_ties(
     item_ids: Sequence[str],
     tie_codes: int,
     late: NDArray[np.bool_] | None = None,
+    overflow: Overflow = "grow",
 ) -> tuple[NDArray[np.int32], int]:
     """Unique codes int32 ``(N, L + 1)`` and the size of the new level.
 
     The counter runs in order of item id (as strings, by code point), never in row order, so that a catalogue exported in
     another order keeps its codes. Items marked ``late`` count behind the others of their group: they cannot move a code.
-    The size is ``tie_codes``, or the largest group where that is larger.
+    The size is ``tie_codes``; where a group is larger, ``overflow`` decides: the level grows to it with a warning, or the
+    catalogue is refused.
 
     >>> codes, size = break_ties(np.array([[3], [3], [5]], np.int32), ["b", "a", "c"], 2)
     >>> codes.tolist(), size
     ([[3, 1], [3, 0], [5, 0]], 2)
 
     Raises:
-        DataError: an item id stands twice: no order could be told between the two.
+        DataError: an item id stands twice: no order could be told between the two. Or a group is larger than ``tie_codes``
+            and may not be.
     """
     levels = [f"level{i}" for i in range(learned_NL.shape[1])]
     frame = pl.DataFrame(
@@ -45,4 +52,22 @@ def break_ties(
     ties = np.empty(len(learned_NL), dtype=np.int32)
     ties[counted["row"].to_numpy()] = counted["tie"].to_numpy()
     largest = int(ties.max()) + 1 if len(ties) else 0
+    if largest > tie_codes:
+        _overflow(learned_NL, item_ids, ties, tie_codes, overflow)
     return np.column_stack((learned_NL, ties)).astype(np.int32), max(tie_codes, largest)
+
+
+def _overflow(
+    learned_NL: NDArray[np.int32], item_ids: Sequence[str], ties: NDArray[np.int32], tie_codes: int, overflow: Overflow
+) -> None:
+    last = int(ties.argmax())
+    group = learned_NL[last]
+    first = int(np.flatnonzero((learned_NL == group).all(axis=1) & (ties == 0))[0])
+    found = (
+        f"{ties[last] + 1} items share the learned codes {group.tolist()} (item {item_ids[first]!r} is one of them), "
+        f"but quantize.tie_codes is {tie_codes}"
+    )
+    cure = "give these items text that differs, let items move (quantize.collisions and collision_limit), or use larger levels"
+    if overflow == "refuse":
+        raise DataError(f"{found} and quantize.tie_overflow is 'refuse': {cure}, or raise quantize.tie_codes")
+    warn(f"{found}: the tie level grows to {ties[last] + 1} codes, each a token of the model; to avoid that, {cure}")

@@ -28,7 +28,22 @@ def test_codes_of_every_item_and_the_same_bytes_again(config: QuantizeConfig) ->
     assert first.fused.shape == (96, 24 if config is TEXT else 32)
     assert first.codes.codes.tobytes() == again.codes.codes.tobytes()
     assert json.dumps(first.health) == json.dumps(again.health)
-    assert np.array_equal(first.quantizer.encode(first.fused), first.codes.codes[:, :2])
+    assert np.array_equal(first.quantizer.encode(first.fused), first.encoded)
+    assert np.array_equal(first.codes.learned[:, 0], first.encoded[:, 0]), "only the last learned level may move"
+
+
+def test_both_ways_with_collisions_and_no_tie_level() -> None:
+    shop = make_shop()
+    tied, moved, shared = (
+        quantize(*shop, QuantizeConfig(levels=(8, 16)).model_copy(update=change), seed=0)
+        for change in ({"collisions": "tie"}, {"collision_limit": 9.0}, {"tie_codes": 0, "collision_limit": 9.0})
+    )
+    assert np.array_equal(tied.codes.learned, tied.encoded)
+    assert np.array_equal(moved.encoded, tied.encoded), "moving must not change what the quantizer says"
+    assert len(np.unique(moved.codes.learned, axis=0)) > len(np.unique(tied.encoded, axis=0))
+    assert np.array_equal(shared.codes.codes, moved.codes.learned)
+    assert shared.codes.sizes == (8, 16) and not shared.codes.tie_level
+    assert shared.health["tie_codes"] == 0 and [level["level"] for level in shared.health["levels"]] == ["A", "B"]
 
 
 @pytest.mark.parametrize("config", [TEXT, FUSED])
@@ -107,8 +122,9 @@ def test_bad_input_is_named() -> None:
     zero[3, 0] = np.inf
     with pytest.raises(DataError, match=r"item 'P003' \(row 3\) holds a value that is not finite"):
         quantize(ItemVectors(zero), ids, cold, histories, TEXT, 0)
-    with pytest.raises(DataError, match="stands twice"):
-        quantize(vectors, [*ids[:-1], ids[0]], cold, histories, TEXT, 0)
+    for config in (TEXT, TEXT.model_copy(update={"tie_codes": 0})):
+        with pytest.raises(DataError, match=r"'P000' stands twice \(again in row 95\)"):
+            quantize(vectors, [*ids[:-1], ids[0]], cold, histories, config, 0)
     with pytest.raises(DataError, match="do not belong together"):
         quantize(vectors, ids[:-1], cold, histories, TEXT, 0)
     with pytest.raises(DataError, match="all 96 items are cold"):

@@ -23,10 +23,19 @@ def test_order_is_that_of_strings() -> None:
     assert codes[:, 1].tolist() == [1, 0, 3, 2]  # "10" < "9" < "Z" < "é"
 
 
-def test_a_group_larger_than_the_level_makes_the_level_larger() -> None:
-    codes, size = break_ties(np.zeros((300, 3), np.int32), [f"{i:04}" for i in range(300)], tie_codes=256)
+def test_a_group_larger_than_the_level_is_never_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    learned, ids = np.repeat([[7, 7, 7]], 301, axis=0).astype(np.int32), [f"{i:04}" for i in range(301)]
+    learned[0] = 0
+    codes, size = break_ties(learned, ids, tie_codes=256)
     assert size == 300
-    assert codes[:, 3].tolist() == list(range(300))
+    assert codes[1:, 3].tolist() == list(range(300))
+    said = " ".join(capfd.readouterr().err.split())
+    assert "300 items share the learned codes [7, 7, 7] (item '0001' is one of them), but quantize.tie_codes is 256" in said
+    assert "the tie level grows to 300" in said
+    with pytest.raises(DataError, match=r"300 items share .* quantize.tie_overflow is 'refuse': give these items text"):
+        break_ties(learned, ids, tie_codes=256, overflow="refuse")
+    assert break_ties(learned, ids, tie_codes=300, overflow="refuse")[1] == 300
+    assert capfd.readouterr().err == ""
 
 
 def test_late_items_stand_behind_and_move_nobody() -> None:

@@ -1,0 +1,131 @@
+"""Items in one learned code: all but the first move to their next-nearest free code of the last level.
+
+A code is free where no item with the same codes before it holds it. Close to the collision handling of LC-Rec (Zheng et al.
+2024), which spreads an RQ-VAE's last level by optimal transport; here each item pays at most ``limit``, and an item that is
+alone in its code never moves. Measured on Beauty's titles (3 x 256, two seeds; limit in units of the mean residual; items
+alone in their code, distinct codes, mean squared residual after level 3):
+
+    no moves   .847   .911   .3066
+    0.1        .924   .956   .3073
+    0.2        .969   .982   .3085
+    0.3        .986   .992   .3092
+    1          .999   .999   .3103
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sidrec.quantize.kmeans import blocks
+from sidrec.types import Quantizer
+
+_MEAN_ROWS = 65_536  # rows that say how large a residual is
+
+Distances = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+"""Rows ``(n,)`` to their squared distances from each code of the last level, float32 ``(n, K)``."""
+
+
+def move_collisions(
+    quantizer: Quantizer,
+    vectors: NDArray[np.float32],
+    encoded: NDArray[np.int32],
+    item_ids: Sequence[str],
+    limit: float,
+    late: NDArray[np.bool_] | None = None,
+    taken: NDArray[np.int32] | None = None,
+) -> NDArray[np.int32]:
+    """Learned codes int32 ``(N, levels)`` in which fewer items share a code; only the last level differs from ``encoded``.
+
+    Where several items meet, the first by item id (a string, by code point) keeps the code; the others, in the same order,
+    take the nearest free one if that adds at most ``limit`` to their squared distance, and else stay. Items marked ``late``
+    come after all others and move none of them. Nor do any of these move what is in ``taken``, int32 ``(T, levels)``: codes
+    that items outside hold already.
+    """
+    later = np.zeros(len(encoded), np.bool_) if late is None else late
+    by_id = pl.Series(item_ids, dtype=pl.String).arg_sort().to_numpy().astype(np.int64)
+    first, second = by_id[~later[by_id]], by_id[later[by_id]]
+    held = np.empty((0, encoded.shape[1]), np.int32) if taken is None else taken
+    everyone = np.concatenate((encoded, held))
+    prefix = group_ids(everyone[:, :-1])
+    holders = np.arange(len(encoded), len(everyone))
+    last = everyone[:, -1].copy()
+
+    def distances(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return quantizer.distances(vectors[rows], encoded[rows, :-1])
+
+    codes = quantizer.sizes[-1]
+    settle(prefix, last, first, distances, codes, limit, holders)
+    settle(prefix, last, second, distances, codes, limit, np.concatenate((holders, first)))
+    return np.column_stack((encoded[:, :-1], last[: len(encoded)])).astype(np.int32)
+
+
+def settle(
+    prefix_N: NDArray[np.int64],
+    last_N: NDArray[np.int32],
+    waiting: NDArray[np.int64],
+    distances: Distances,
+    codes: int,
+    limit: float,
+    holders: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Give each row of ``waiting``, in that order, a code of its own among the rows of its prefix, in place in ``last_N``.
+
+    ``last_N`` holds each row's nearest code. ``holders`` are rows that have theirs for good. Returns the rows that moved.
+    """
+    keys = prefix_N * codes + last_N
+    _, first = np.unique(keys[waiting], return_index=True)
+    alone = np.zeros(len(waiting), dtype=np.bool_)
+    alone[first] = True
+    alone &= ~np.isin(keys[waiting], keys[holders])
+    left = waiting[~alone]
+    if not len(left):
+        return left
+    taken: dict[int, list[int]] = {group: [] for group in np.unique(prefix_N[left]).tolist()}
+    settled = np.concatenate((holders, waiting[alone]))
+    settled = settled[np.isin(prefix_N[settled], prefix_N[left])]
+    for group, code in zip(prefix_N[settled].tolist(), last_N[settled].tolist(), strict=True):
+        taken[group].append(code)
+    moved = []
+    for part in blocks(len(left), codes):
+        rows = left[part]
+        for row, away in zip(rows.tolist(), distances(rows), strict=True):
+            full = taken[int(prefix_N[row])]
+            nearest = away[last_N[row]]
+            away[full] = np.inf
+            code = int(away.argmin())
+            if away[code] - nearest <= limit:
+                last_N[row] = code
+                full.append(code)
+                moved.append(row)
+    return np.array(moved, dtype=np.int64)
+
+
+def mean_residual(
+    quantizer: Quantizer, vectors: NDArray[np.float32], encoded: NDArray[np.int32], rows: NDArray[np.int64]
+) -> float:
+    """Mean squared distance of ``rows`` from their codes of the last level, from at most 65,536 of them, evenly spread."""
+    if len(rows) > _MEAN_ROWS:
+        rows = rows[np.linspace(0, len(rows) - 1, _MEAN_ROWS).astype(np.int64)]
+    total = 0.0
+    for part in blocks(len(rows), quantizer.sizes[-1]):
+        some = rows[part]
+        away = quantizer.distances(vectors[some], encoded[some, :-1])
+        total += float(away[np.arange(len(some)), encoded[some, -1]].sum(dtype=np.float64))
+    return total / max(1, len(rows))
+
+
+def group_ids(codes_NL: NDArray[np.int32]) -> NDArray[np.int64]:
+    """int64 ``(N,)``: one number for each distinct row, counted in the order of the rows' codes.
+
+    >>> group_ids(np.array([[7, 1], [0, 5], [7, 1]], np.int32)).tolist()
+    [1, 0, 1]
+    """
+    ids = np.zeros(len(codes_NL), dtype=np.int64)
+    for level in range(codes_NL.shape[1]):
+        width = int(codes_NL[:, level].max(initial=0)) + 1
+        ids = np.unique(ids * width + codes_NL[:, level], return_inverse=True)[1].ravel()
+    return ids
