@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sidrec import columns as c
 from sidrec import converse, storage
+from sidrec.catalogue import open_catalogue
 from sidrec.errors import DataError
 from sidrec.pipeline import Run, renderer_for
 from sidrec.recommend import Recommender, load_model, resolve_device
@@ -53,7 +56,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answerer:
-    """A trained run, ready to recommend; made by ``Answerer.open``."""
+    """A trained run, ready to recommend; made by ``Answerer.open``.
+
+    ``corpus.items`` and ``codes`` are those of the live catalogue. ``offered``, bool ``(N,)``, are its items that are not
+    retired: no answer holds another. ``None``: all are.
+    """
 
     run: Run
     corpus: Corpus
@@ -61,19 +68,25 @@ class Answerer:
     model: PreTrainedModel
     renderer: Renderer
     recommender: Recommender
+    offered: NDArray[np.bool_] | None = None
 
     @classmethod
-    def open(cls, run: Run) -> Answerer:
-        """Check and load what answering needs.
+    def open(cls, run: Run, *, live: bool = True) -> Answerer:
+        """Check and load what answering needs; without ``live``, the catalogue that the model was trained on, whole.
 
         Raises:
             ArtifactError: a stage is missing or damaged; its command is named.
         """
         corpus = storage.load_corpus(run.checked("ingest"))
         codes = storage.load_codes(run.checked("quantize"))
+        offered = None
+        if live:
+            now = open_catalogue(run)
+            corpus, codes, offered = replace(corpus, items=now.items), now.codes, now.registry.offered()
         model, tokenizer = load_model(run.checked("train-full"), resolve_device(run.config.recommend.device))
         renderer = renderer_for(tokenizer.backend_tokenizer, codes.sizes)
-        return cls(run, corpus, codes, model, renderer, Recommender(model, renderer.vocabulary, codes))
+        recommender = Recommender(model, renderer.vocabulary, codes)
+        return cls(run, corpus, codes, model, renderer, recommender, None if offered is None or offered.all() else offered)
 
     def for_history(self, item_ids: Sequence[str], k: int, exclude_seen: bool | None = None) -> Answer:
         """The next purchase after these item ids, oldest first.
@@ -119,6 +132,7 @@ class Answerer:
             k,
             beams or config.beams,
             exclude=[list(history) for history in histories] if exclude else None,
+            eligible=self.offered,
             batch_size=config.batch_size,
         )
 
@@ -157,7 +171,8 @@ class Answerer:
 
     def _rank(self, messages: tuple[Message, ...], k: int, exclude: Sequence[int] = ()) -> Ranked:
         beams = self.run.config.recommend.beams
-        return self.recommender.rank([self.renderer.prompt(messages)], k, beams, exclude=[list(exclude)])[0]
+        prompt = self.renderer.prompt(messages)
+        return self.recommender.rank([prompt], k, beams, exclude=[list(exclude)], eligible=self.offered)[0]
 
     def _answer(self, asked: str, k: int, ranked: Ranked) -> Answer:
         rows = tuple(

@@ -104,16 +104,9 @@ class Ticket:
 
     @property
     def fingerprint(self) -> str:
-        return _digest(
-            {
-                "format": FORMAT_VERSION,
-                "version": __version__,
-                "stage": self.stage.command,
-                "seed": self.seed,
-                "config": self.config,
-                "inputs": self.inputs,
-            }
-        )
+        versions = {"format": FORMAT_VERSION, "version": __version__}
+        made_of = {"stage": self.stage.command, "seed": self.seed, "config": self.config, "inputs": self.inputs}
+        return _digest(versions | made_of)
 
 
 def finished(run: Path, ticket: Ticket) -> bool:
@@ -134,10 +127,13 @@ def verified_manifest(run: Path, command: str) -> Manifest:
     Raises:
         ArtifactError: missing, half-written, damaged, or of another format.
     """
-    stage = STAGES[command]
-    folder = run / stage.folder
-    again = f"make it again with `sidrec {command} --config FILE --run {run}`"
+    folder = run / STAGES[command].folder
     _restore(folder)
+    return verified(folder, f"make it again with `sidrec {command} --config FILE --run {run}`")
+
+
+def verified(folder: Path, again: str) -> Manifest:
+    """``verified_manifest`` of any folder that ``writing`` made; ``again`` is the advice that ends an error's sentence."""
     if not folder.is_dir():
         raise ArtifactError(f"the artefact {folder} is missing: {again}")
     path = folder / MANIFEST

@@ -34,6 +34,12 @@ DETAIL: Final = "detail"  # what was found, shortened
 ITEM_INDEX: Final = "item_index"  # int32
 CODES: Final = "codes"  # list[int32], one a level, the tie level last
 
+# registry.parquet: one row an item that ever had a code, in the order in which the codes were given
+SINCE: Final = "since"  # int32, the version of the catalogue in which the item got its code
+RETIRED: Final = "retired"  # int32, the version since which it is not on offer; null where it is
+ABSENT: Final = "absent"  # bool, retired only because a rebuilt catalogue lacked it
+TEXT: Final = "text"  # str, fingerprint of the item's text
+
 # conversations
 TASK: Final = "task"  # str, a name of the task registry
 MESSAGES: Final = "messages"  # list[struct{role, content}]

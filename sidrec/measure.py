@@ -31,7 +31,7 @@ _TEXT_OF = {"title": c.TITLE, "description": c.DESCRIPTION, "features": c.FEATUR
 
 def measure(run: Run, folder: Path) -> None:
     """Write ``metrics.json``, ``per_user.parquet``, ``report.html`` and each picture with its CSV into ``folder``."""
-    answerer = Answerer.open(run)
+    answerer = Answerer.open(run, live=False)
     corpus = answerer.corpus
     baselines = evaluate.Baselines.fit(
         corpus.histories_until("train"), answerer.codes, corpus.cold, storage.load_vectors(run.checked("embed"))

@@ -100,7 +100,7 @@ def embed(run: Run) -> None:
 
 def quantize(run: Run) -> None:
     """Vectors to semantic IDs -> ``3-codes``."""
-    from sidrec.quantize import quantize, usage_picture
+    from sidrec.quantize import Registry, quantize, text_fingerprints, usage_picture
 
     def make(folder: Path) -> None:
         corpus = storage.load_corpus(run.folder("ingest"))
@@ -109,6 +109,7 @@ def quantize(run: Run) -> None:
         histories = corpus.histories_until("train")
         made = quantize(vectors, item_ids, corpus.cold, histories, run.config.quantize, run.config.seed, workspace=folder)
         storage.save_codes(folder, made.codes, item_ids)
+        Registry.first(item_ids, made.codes, text_fingerprints(corpus.items)).save(folder / "registry.parquet")
         made.quantizer.save(folder / "quantizer.safetensors")
         write_json(folder / "health.json", made.health)
         usage_picture(made.codes, folder / "usage.png")
@@ -186,6 +187,7 @@ def train_full(run: Run) -> None:
 
 def recommend(run: Run, k: int | None = None, exclude_seen: bool | None = None) -> None:
     """What every user of the log may buy next -> ``7-recommendations``; not part of ``run_all``."""
+    from sidrec import catalogue
     from sidrec.answer import Answerer
 
     config = run.config.recommend
@@ -201,7 +203,8 @@ def recommend(run: Run, k: int | None = None, exclude_seen: bool | None = None) 
         storage.save_recommendations(folder, users, ranked)
         say(f"  {config.k} items for each of {len(users):,} users" + (f"; fewer eligible for {short:,}" if short else ""))
 
-    _stage(run, "recommend", config.model_dump(mode="json"), make)
+    grown = catalogue.content(run)
+    _stage(run, "recommend", config.model_dump(mode="json"), make, {catalogue.FOLDER: grown} if grown else None)
 
 
 def evaluate(run: Run) -> None:

@@ -5,12 +5,15 @@ from sidrec.quantize.collisions import mean_residual, move_collisions
 from sidrec.quantize.frozen import load_quantizer
 from sidrec.quantize.health import health
 from sidrec.quantize.pictures import usage_picture
+from sidrec.quantize.registry import Registry, text_fingerprints
 from sidrec.quantize.residual_kmeans import ResidualKMeans
+from sidrec.quantize.seats import seat
 from sidrec.quantize.stage import Quantized, quantize
 from sidrec.quantize.ties import break_ties
 
 __all__ = [
     "Quantized",
+    "Registry",
     "ResidualKMeans",
     "behaviour_vectors",
     "break_ties",
@@ -19,5 +22,7 @@ __all__ = [
     "mean_residual",
     "move_collisions",
     "quantize",
+    "seat",
+    "text_fingerprints",
     "usage_picture",
 ]
