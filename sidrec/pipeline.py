@@ -107,7 +107,9 @@ def quantize(run: Run) -> None:
         vectors = storage.load_vectors(run.folder("embed"))
         item_ids = corpus.items[c.ITEM_ID].to_list()
         histories = corpus.histories_until("train")
-        made = quantize(vectors, item_ids, corpus.cold, histories, run.config.quantize, run.config.seed, workspace=folder)
+        categories = [" > ".join(path) for path in corpus.items[c.CATEGORY].to_list()]
+        config, seed = run.config.quantize, run.config.seed
+        made = quantize(vectors, item_ids, corpus.cold, histories, config, seed, workspace=folder, categories=categories)
         storage.save_codes(folder, made.codes, item_ids)
         Registry.first(item_ids, made.codes, text_fingerprints(corpus.items)).save(folder / "registry.parquet")
         made.quantizer.save(folder / "quantizer.safetensors")

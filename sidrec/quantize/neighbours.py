@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,10 +31,8 @@ def nearest_neighbours(
     if not len(base_MD):
         return found
     if len(base_MD) <= _EXACT:
-        members = np.arange(len(base_MD))
         for part in blocks(len(queries_QD), len(base_MD)):
-            rows = np.arange(part.start, part.stop)
-            _merge(best, found, rows, queries_QD[part] @ base_MD.T, members, own_Q)
+            found[part] = exact_neighbours(queries_QD[part], [(np.arange(len(base_MD)), base_MD)], own_Q[part], k)
         return found
     cells = int(np.sqrt(len(base_MD)))
     rng = np.random.default_rng([seed, *b"quantize.neighbours"])
@@ -52,6 +52,24 @@ def nearest_neighbours(
                 continue
             for part in blocks(len(rows), len(members)):
                 _merge(best, found, rows[part], queries_QD[rows[part]] @ base_MD[members].T, members, own_Q)
+    return found
+
+
+def exact_neighbours(
+    queries_QD: NDArray[np.float32],
+    base: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]],
+    own_Q: NDArray[np.int64],
+    k: int,
+) -> NDArray[np.int64]:
+    """The same, exactly, from a base that comes in blocks of row numbers int64 ``(B,)`` and rows float32 ``(B, D)``.
+
+    Which of rows that lie alike are kept is arbitrary, and the same every time.
+    """
+    best = np.full((len(queries_QD), k), -np.inf, dtype=np.float32)
+    found = np.full((len(queries_QD), k), -1, dtype=np.int64)
+    everyone = np.arange(len(queries_QD))
+    for members, rows in base:
+        _merge(best, found, everyone, queries_QD @ rows.T, members, own_Q)
     return found
 
 

@@ -8,7 +8,7 @@ from string import ascii_uppercase
 import numpy as np
 import polars as pl
 
-from sidrec.quantize.health import perplexity
+from sidrec.quantize.prefixes import perplexity
 from sidrec.types import ItemCodes
 
 

@@ -51,12 +51,14 @@ def quantize(
     config: QuantizeConfig,
     seed: int,
     workspace: Path | None = None,
+    categories: Sequence[str] | None = None,
 ) -> Quantized:
     """Semantic IDs of all items: ``len(config.levels)`` learned levels and, unless ``tie_codes`` is 0, one that breaks ties.
 
     ``histories`` are the training parts. Cold items have no say in the codes of the others: the codebook is fitted without
     them, their purchases are not counted, and where they collide or tie with others they stand behind. With
-    ``config.behaviour_weight`` above 0 co-purchase vectors are fused in (see ``fuse``).
+    ``config.behaviour_weight`` above 0 co-purchase vectors are fused in (see ``fuse``). ``categories``, one name an item, are
+    only measured against (see ``health``).
 
     Raises:
         ConfigError: there are more levels than letters.
@@ -79,7 +81,8 @@ def quantize(
     if config.tie_codes > 0:
         unique, tie_size = break_ties(learned, item_ids, config.tie_codes, cold, config.tie_overflow)
         codes = ItemCodes(unique, (*quantizer.sizes, tie_size))
-    return Quantized(codes, encoded, quantizer, fused, health(text, fused, quantizer, codes, histories))
+    figures = health(text, fused, quantizer, codes, histories, encoded, item_ids, categories, seed)
+    return Quantized(codes, encoded, quantizer, fused, figures)
 
 
 def _fused(

@@ -10,9 +10,7 @@ import pytest
 from sidrec.config import QuantizeConfig
 from sidrec.errors import ConfigError, DataError
 from sidrec.quantize import Quantized, quantize, usage_picture
-from sidrec.quantize.health import health
-from sidrec.quantize.residual_kmeans import ResidualKMeans
-from sidrec.types import ItemCodes, ItemVectors
+from sidrec.types import ItemVectors
 from tests.quantize.shop import make_shop
 
 TEXT = QuantizeConfig(levels=(8, 4), tie_codes=2)
@@ -75,29 +73,6 @@ def test_behaviour_decides_where_text_says_nothing() -> None:
 
     assert purity(quantize(*args, QuantizeConfig(levels=(2,)), seed=0)) < 0.8
     assert purity(quantize(*args, QuantizeConfig(levels=(2,), behaviour_weight=3.0, behaviour_dimension=4), seed=0)) == 1
-
-
-def test_health_of_a_catalogue_counted_by_hand() -> None:
-    """Four items in one dimension; A splits -1 from +1, and items 2 and 3 share their code and their vector."""
-    text = np.array([[-1.0], [-1.5], [1.0], [1.0]], np.float32)
-    quantizer = ResidualKMeans(
-        np.zeros(1, np.float32), (np.array([[-1], [1]], np.float32), np.array([[0], [-0.5]], np.float32))
-    )
-    codes = ItemCodes(np.array([[0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 0, 1]], np.int32), (2, 2, 256))
-    histories = [np.array([0, 2], np.int32), np.array([3, 2, 1], np.int32)]
-    found = health(text, text, quantizer, codes, histories)
-    assert found["items"] == 4
-    assert found["unique_share"] == 2 / 4
-    assert found["distinct_share"] == 3 / 4
-    assert (found["largest_group"], found["tied_items"], found["tie_codes"]) == (2, 2, 256)
-    assert found["tied_purchases_share"] == 3 / 5
-    assert found["duplicate_vectors"] == 1
-    assert found["spread"] == (1 + 2.25 + 1 + 1) / 4
-    a, b, ties = found["levels"]
-    assert a == {"level": "A", "size": 2, "used": 2, "perplexity": 2.0, "residual": 0.25 / 4}
-    assert b == {"level": "B", "size": 2, "used": 2, "perplexity": round(4 / 3**0.75, 3), "residual": 0.0}
-    assert ties == {"level": "C", "size": 256, "used": 2, "perplexity": round(4 / 3**0.75, 3)}
-    assert json.loads(json.dumps(found)) == found
 
 
 def test_the_picture_and_its_numbers(tmp_path: Path) -> None:
