@@ -34,7 +34,7 @@ from sidrec.recommend.trie import Trie
 Normaliser = Literal["full", "valid"]
 NORMALISERS: tuple[Normaliser, ...] = ("full", "valid")
 _FULL_LOGITS = 1 << 25  # logits of the whole vocabulary held at once: 128 MB
-_SLACK = 1e-5  # a certified score is above the best pruned one by more than the noise of summing in another order
+SLACK = 1e-5  # a certified score is above the best pruned one by more than the noise of summing in another order
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +161,11 @@ class Search:
         position = beam.node.gather(1, order)
         levels = beam.steps.gather(1, order[..., None].expand(-1, -1, self.trie.levels))
         worst = torch.where(score > DEAD, score, torch.inf).amin(1)
-        exact = ((bound < worst - _SLACK) | (bound == DEAD)).cpu().numpy()
+        exact = ((bound < worst - SLACK) | (bound == DEAD)).cpu().numpy()
         positions, scores = position.cpu().numpy(), score.cpu().numpy()
         for row, own in capped.items():
             here = scores[row] > DEAD
-            exact[row] = own.is_exact(scores[row][here], positions[row][here], _SLACK)
+            exact[row] = own.is_exact(scores[row][here], positions[row][here], SLACK)
         return Found(self.trie.items[positions], scores, levels.cpu().numpy(), exact)
 
     def _log_probs(self, level: int, branches: Branches, beam: Paths, count: Tensor, code: Tensor, real: Tensor) -> Tensor:

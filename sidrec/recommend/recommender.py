@@ -16,9 +16,11 @@ from sidrec.errors import ArtifactError, ConfigError, DataError
 from sidrec.log import progress
 from sidrec.recommend.beam import NORMALISERS, Found, Looked, Normaliser, Search
 from sidrec.recommend.decoder import Decoder
+from sidrec.recommend.engine import StaticEngine
 from sidrec.recommend.explain import Explanation, explain
 from sidrec.recommend.filters import Alive, MaskCounts
 from sidrec.recommend.prompts import batches, check_prompts, input_rows
+from sidrec.recommend.tables import Tables
 from sidrec.recommend.trie import Trie
 from sidrec.types import ItemCodes, Ranked, Request
 from sidrec.vocabulary import SidVocabulary
@@ -46,6 +48,9 @@ class Recommender:
     Items that share a semantic ID have the same score. Items of equal score stand by falling ``popularity`` (one number an
     item) where it is given, then by their index.
 
+    ``static`` says which search runs, not what it finds: the one of fixed shapes that a GPU replays as a graph
+    (``StaticEngine``; requests with caps stay with the other one). Default: where the model is a plain Qwen3 on a GPU.
+
     Raises:
         ArtifactError: model, vocabulary and codes do not belong together, or the model cannot be decoded.
     """
@@ -55,6 +60,7 @@ class Recommender:
     codes: ItemCodes
     normaliser: Normaliser = "valid"
     popularity: NDArray[np.number] | None = None
+    static: bool | None = None
 
     def __post_init__(self) -> None:
         if self.normaliser not in NORMALISERS:
@@ -70,7 +76,7 @@ class Recommender:
                     f"the model has {rows} embedding rows, the semantic IDs need ids up to {self.vocabulary.last_id}: "
                     "it was trained with another codebook; run `sidrec train-vocabulary` again"
                 )
-        _ = self._search  # build now, so that the first request does not wait
+        _ = self._search, self._engine and self._tables  # build now, so that the first request does not wait
 
     @cached_property
     def trie(self) -> Trie:
@@ -88,6 +94,34 @@ class Recommender:
     @cached_property
     def _search(self) -> Search:
         return Search(self._decoder, self.trie, self.vocabulary.level_offsets.tolist(), self.normaliser)
+
+    @cached_property
+    def _engine(self) -> StaticEngine | None:
+        fits = StaticEngine.fits(self.model)
+        if self.static and not fits:
+            raise ConfigError("the static search knows plain Qwen3 models only: leave `static` out for this one")
+        if not (self.model.device.type == "cuda" and fits if self.static is None else self.static):
+            return None
+        offsets = self.vocabulary.level_offsets.tolist()
+        return StaticEngine(self.model, offsets, self.vocabulary.sizes, self.normaliser == "full")
+
+    @cached_property
+    def _tables(self) -> Tables:
+        return Tables.of(self.trie, self.model.device)
+
+    def over(self, codes: ItemCodes, popularity: NDArray[np.number] | None = None) -> Recommender:
+        """The same model over another catalogue; all that belongs to the model alone is shared.
+
+        Raises:
+            ArtifactError: the codes are of another codebook.
+        """
+        made = object.__new__(Recommender)
+        of_model = {
+            name: self.__dict__[name] for name in ("model", "vocabulary", "normaliser", "static", "_decoder", "_engine")
+        }
+        made.__dict__.update(of_model, codes=codes, popularity=popularity)
+        made.__post_init__()
+        return made
 
     def rank(
         self,
@@ -174,9 +208,11 @@ class Recommender:
 
     def _batch(self, requests: Sequence[Request], alive: Alive, k: int, width: int, limit: int) -> list[Ranked]:
         """Answers of one batch, each of whose requests has an eligible item; wider and wider up to ``limit`` beams."""
+        if self._engine is not None and not _caps(requests):
+            return self._batch_static(requests, alive, k, width, limit)
         branches = self._search.read([[*request.prompt, self.vocabulary.start_id] for request in requests], width)
         eligible = alive.totals().tolist()
-        answers = self._ranked(self._search.run(branches, alive, width, k, _caps(requests)), eligible, width)
+        answers = self._ranked(self._search.run(branches, alive, width, k, _caps(requests)), eligible, [width] * len(requests))
         open_ = [row for row, answer in enumerate(answers) if not answer.exact]
         at_once = len(requests) * width  # beams that the caller's batch size has found room for
         while open_ and width < limit:
@@ -187,14 +223,32 @@ class Recommender:
                 some = [requests[row] for row in rows]
                 again = branches.fork(torch.tensor(rows, device=branches.device), self._search.room(width))
                 found = self._search.run(again, Alive.of(self.trie, some, self._counts), width, k, _caps(some))
-                for row, answer in zip(rows, self._ranked(found, [eligible[row] for row in rows], width), strict=True):
+                below = [eligible[row] for row in rows]
+                for row, answer in zip(rows, self._ranked(found, below, [width] * len(rows)), strict=True):
                     answers[row] = answer
             open_ = [row for row in open_ if not answers[row].exact]
         return answers
 
-    def _ranked(self, found: Found, eligible: Sequence[int], width: int) -> list[Ranked]:
+    def _batch_static(self, requests: Sequence[Request], alive: Alive, k: int, width: int, limit: int) -> list[Ranked]:
+        """The same by the search of fixed shapes, which reads the prompts again where it widens."""
+        answers = self._static(requests, alive, [k] * len(requests), [width] * len(requests))
+        while width < limit and (open_ := [row for row, answer in enumerate(answers) if not answer.exact]):
+            width = min(2 * width, limit)
+            some = [requests[row] for row in open_]
+            again = self._static(some, Alive.of(self.trie, some, self._counts), [k] * len(some), [width] * len(some))
+            for row, answer in zip(open_, again, strict=True):
+                answers[row] = answer
+        return answers
+
+    def _static(self, requests: Sequence[Request], alive: Alive, k: Sequence[int], widths: Sequence[int]) -> list[Ranked]:
+        assert self._engine is not None
+        opened = [[*request.prompt, self.vocabulary.start_id] for request in requests]
+        found = self._engine.run(self._tables, opened, alive, widths, k)
+        return self._ranked(found, alive.totals().tolist(), widths)
+
+    def _ranked(self, found: Found, eligible: Sequence[int], widths: Sequence[int]) -> list[Ranked]:
         answers = []
-        for row, total in enumerate(eligible):
+        for row, (total, width) in enumerate(zip(eligible, widths, strict=True)):
             here = found.scores[row] > -np.inf
             items, scores, levels = found.items[row][here], found.scores[row][here], found.levels[row][here]
             answers.append(Ranked(items, scores, total, levels, bool(found.exact[row]), width))

@@ -4,9 +4,9 @@ So a whole request, prefill and all levels, can be recorded once as a CUDA graph
 different lengths, filters and widths go through it side by side. The answers are those of ``Search``:
 
 - A level's candidates are each beam's children in the trie's rows, padded to the most children of any node of that depth
-  (as in STATIC, arXiv 2602.22647, which pads its CSR rows to a level's largest branching factor). The other way,
-  all codes of the level with a look-up of the child, has never fewer candidates (256 instead of about 40 at the third level of 1 M items), and
-  what costs on a GPU is choosing the best of them.
+  (as in YouTube's STATIC, which pads its CSR rows to a level's largest branching factor). The other way, all codes of the
+  level with a look-up of the child, never has fewer candidates (256 in place of about 40 below the second level of 1 M even
+  items), and what costs on a GPU is choosing the best of them.
 - A beam always runs, also where its code is an only child.
 - Beams stand in the order of their nodes, so that a candidate's place is its order among equal scores; score and place
   in one integer make ``topk`` choose as a stable sort would.
@@ -23,7 +23,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from sidrec.recommend.static_qwen3 import StaticQwen3
 from sidrec.recommend.tables import Resident
@@ -71,13 +70,13 @@ class StaticSearch:
         An answer's columns: W' leaf positions, W' scores, W' L scores a level (float32 by their bits; ``-inf`` behind the
         last item), the best score ever pruned, how many items the request may have, and whether all numbers were finite.
         """
-        prompt, length, beams, mask, excluded = packed_BC.split([bucket.prompt, 1, 1, 1, bucket.excluded], dim=1)
+        prompt, length, beams, mask, excluded = torch.split(packed_BC, [bucket.prompt, 1, 1, 1, bucket.excluded], dim=1)
         lengths, wanted = length[:, 0].long(), beams.long()
         widths = self.widths(bucket.beams)
         stride = -(-max(widths) // 8) * 8  # slots a level: kernels want the mask's rows aligned
         cache = self.layers.cache(bucket.rows, bucket.prompt, stride * (len(widths) - 1))
         hidden = self.layers.prefill(prompt, lengths, cache)[:, None]
-        count = _Count.of(self.resident.masks, mask[:, 0].long(), excluded.contiguous())
+        count = _Count(self.resident.masks, mask[:, 0].long(), excluded.contiguous())
         beam = _Beams.root(bucket.rows, len(widths), packed_BC.device)
         bound = torch.full((bucket.rows,), DEAD, device=packed_BC.device)
         finite = torch.ones(bucket.rows, dtype=torch.bool, device=packed_BC.device)
@@ -128,7 +127,7 @@ class StaticSearch:
     def _norms(self, hidden: Tensor) -> Tensor:
         """Logarithm of the whole vocabulary's sum ``(B, W)``, a few rows at a time."""
         rows = max(1, _FULL_LOGITS // self.layers.rows)
-        parts = [self.layers.all_logits(some).logsumexp(1) for some in hidden.flatten(0, 1).split(rows)]
+        parts = [self.layers.all_logits(some).logsumexp(1) for some in torch.split(hidden.flatten(0, 1), rows)]
         return torch.cat(parts).view(hidden.shape[:2])
 
     def _packed(self, met: _Met, beam: _Beams, width: int, bound: Tensor, total: Tensor, finite: Tensor) -> Tensor:
@@ -201,18 +200,11 @@ class _Beams:
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    """Eligible and not excluded items before a leaf position: prefix sums of the mask minus the exclusions before it."""
+    """Eligible and not excluded items before a leaf position: the mask's prefix sums minus the exclusions before it."""
 
-    masks: Tensor
-    mask: Tensor
-    excluded: Tensor
-    taken: Tensor
-
-    @classmethod
-    def of(cls, masks: Tensor, mask: Tensor, excluded: Tensor) -> _Count:
-        """``mask`` (B,) row of ``masks``; ``excluded`` (B, X) leaf positions, ascending, each once, of eligible items alone;
-        behind the last one the capacity."""
-        return cls(masks, mask, excluded, excluded)
+    masks: Tensor  # as in Resident
+    mask: Tensor  # (B,): the row of masks that a request has
+    excluded: Tensor  # (B, X): leaf positions, ascending, each once, of eligible items alone; behind the last the capacity
 
     def between(self, edge: Tensor) -> Tensor:
         """bool ``(B, W, M)``: whether an item is left between ``edge[..., m]`` and ``edge[..., m + 1]`` (B, W, M + 1)."""

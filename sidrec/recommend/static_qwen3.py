@@ -94,7 +94,7 @@ class StaticQwen3:
 
         Padding stands behind a prompt, where causal attention hides it.
         """
-        batch, length = ids_BP.shape
+        length = ids_BP.shape[1]
         hidden = self._base.embed_tokens(ids_BP)
         cos, sin = self._cos[:length, None], self._sin[:length, None]
         for layer, slots in zip(self._layers[:-1], cache[:-1], strict=True):

@@ -1,8 +1,8 @@
 """The catalogue on the device, in arrays whose size and address outlive it.
 
-A CUDA graph reads the addresses it was recorded with. So the trie's arrays lie in buffers with room to spare, made once; another
-catalogue is copied into them between two batches (10 MB for 1 M items), and the recorded graphs go on. Only a catalogue
-that outgrows the room needs new buffers and new graphs.
+A CUDA graph reads the addresses it was recorded with. So the trie's arrays lie in buffers with room to spare, made once;
+another catalogue is copied into them between two batches (10 MB for 1 M items), and the recorded graphs go on. Only a
+catalogue that outgrows the room needs new buffers and new graphs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Tables:
 
     ``children[d]`` are the bounds of the children of the nodes of depth d, ``codes[d]`` the codes of those children, and
     ``bounds[d]`` the leaf positions at which they begin. At the last level the children are the leaf positions
-    themselves, so that items which share a semantic ID stand beside each other like codes; ``fresh`` is true for the first of them.
+    themselves, so that items of one semantic ID stand beside each other like codes; ``fresh`` is true for the first of them.
     ``ranks`` is the place of a position's item among items of equal score, ``position`` its inverse. ``widest[d]``: the
     most children of any node of depth d.
     """
@@ -92,7 +92,9 @@ class Resident:
         self._buffers = [torch.zeros(_roomy(len(array)), dtype=array.dtype, device=device) for array in tables.arrays()]
         self._every = torch.arange(self.capacity + 1, dtype=torch.int32, device=device)
         self.masks = torch.zeros((1 + masks, self.capacity + 1), dtype=torch.int32, device=device)
-        self._slots: OrderedDict[int, tuple[int, NDArray[np.int32]]] = OrderedDict()  # the array too, so that its id stays its own
+        self._slots: OrderedDict[int, tuple[int, NDArray[np.int32]]] = (
+            OrderedDict()
+        )  # the array too, so that its id stays its own
         self._held: Tables | None = None
         self.load(tables)
 
