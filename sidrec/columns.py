@@ -14,6 +14,11 @@ BRAND: Final = "brand"  # str, "" where unknown
 CATEGORY: Final = "category"  # list[str], from the broadest to the narrowest
 PRICE: Final = "price"  # float64 or null
 COLD: Final = "cold"  # bool: the text of this item is kept out of everything that learns
+# behind these, the columns that the config asks for (ingest.tables.columns.attributes), under the shop's own names
+
+# made for filters from the training purchases, stored nowhere
+POPULARITY: Final = "popularity"  # float64: purchases
+NOVELTY: Final = "novelty"  # float64: bits
 
 # histories.parquet: one row a user
 USER_ID: Final = "user_id"  # str
