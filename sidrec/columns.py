@@ -19,6 +19,7 @@ COLD: Final = "cold"  # bool: the text of this item is kept out of everything th
 # made for filters from the training purchases, stored nowhere
 POPULARITY: Final = "popularity"  # float64: purchases
 NOVELTY: Final = "novelty"  # float64: bits
+ITEM_COLUMNS: Final = (ITEM_ID, TITLE, DESCRIPTION, FEATURES, BRAND, CATEGORY, PRICE, COLD, POPULARITY, NOVELTY)
 
 # histories.parquet: one row a user
 USER_ID: Final = "user_id"  # str

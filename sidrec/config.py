@@ -10,7 +10,9 @@ import difflib
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from sidrec import columns as c
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -51,6 +53,24 @@ class ColumnMap(_Table):
     user_id: str = Field("user_id", description="Customer id, in the interactions table.")
     interaction_item_id: str = Field("", description="Item id in the interactions table, where it has another name.")
     timestamp: str = Field("timestamp", description="Time of purchase: a number or an ISO date. Empty: the file's order.")
+    attributes: tuple[str, ...] = Field(
+        (),
+        description="Further columns of the items table, kept under their own names for filters, e.g. ['in_stock', 'species']. "
+        "Each is typed by its values: numbers, true and false, lists of texts, else text. No model learns from them.",
+    )
+
+    @field_validator("attributes")
+    @classmethod
+    def _free_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for at, name in enumerate(names):
+            if name in c.ITEM_COLUMNS or not name or name.startswith("__"):
+                raise ValueError(
+                    f"{name!r} is a name of sidrec's own ({', '.join(c.ITEM_COLUMNS)}, or '__...'): "
+                    "give the column another name in your table, or map it with the keys above"
+                )
+            if name in names[:at]:
+                raise ValueError(f"{name!r} is named twice")
+        return names
 
 
 class TablesSource(_Table):

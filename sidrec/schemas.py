@@ -17,6 +17,8 @@ ITEM_SCHEMA: dict[str, pl.DataType] = {
     c.PRICE: pl.Float64(),
     c.COLD: pl.Boolean(),
 }
+ATTRIBUTE_TYPES: tuple[pl.DataType, ...] = (pl.String(), pl.Float64(), pl.Boolean(), pl.List(pl.String()))
+"""What the shop's own further columns may be; they stand behind those of ``ITEM_SCHEMA``, and null is a missing value."""
 HISTORY_SCHEMA: dict[str, pl.DataType] = {
     c.USER_ID: pl.String(),
     c.ITEMS: pl.List(pl.Int32()),
@@ -34,13 +36,13 @@ DROPPED_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-def check(name: str, frame: pl.DataFrame, schema: dict[str, pl.DataType]) -> None:
-    """Refuse a table of a corpus whose columns are not those of ``schema``.
+def check(name: str, frame: pl.DataFrame, schema: dict[str, pl.DataType], further: tuple[pl.DataType, ...] = ()) -> None:
+    """Refuse a table of a corpus whose columns are not those of ``schema``; further ones may have the types ``further``.
 
     Raises:
         DataError: a column is missing, of another type, or not expected.
     """
-    found = dict(frame.schema)
+    found = {k: kind for k, kind in frame.schema.items() if k in schema or kind not in further}
     if found != schema:
         wrong = [f"{k}: {found.get(k, 'missing')} instead of {v}" for k, v in schema.items() if found.get(k) != v]
         wrong += [f"{k}: not expected" for k in found if k not in schema]

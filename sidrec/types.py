@@ -28,7 +28,8 @@ Part = Literal["train", "valid", "test"]
 class Corpus:
     """A cleaned catalogue and its purchase histories (the artefact ``1-corpus``).
 
-    ``items`` (``ITEM_SCHEMA``), ``histories`` (``HISTORY_SCHEMA``) and ``dropped`` (``DROPPED_SCHEMA``).
+    ``items`` (``ITEM_SCHEMA``, then the shop's own attributes of ``ATTRIBUTE_TYPES``, null where missing), ``histories``
+    (``HISTORY_SCHEMA``) and ``dropped`` (``DROPPED_SCHEMA``).
     """
 
     items: pl.DataFrame
@@ -38,7 +39,7 @@ class Corpus:
     def __post_init__(self) -> None:
         from sidrec import schemas  # whoever has a table has polars
 
-        schemas.check("items", self.items, schemas.ITEM_SCHEMA)
+        schemas.check("items", self.items, schemas.ITEM_SCHEMA, schemas.ATTRIBUTE_TYPES)
         schemas.check("histories", self.histories, schemas.HISTORY_SCHEMA)
         schemas.check("dropped", self.dropped, schemas.DROPPED_SCHEMA)
 

@@ -6,6 +6,7 @@ import polars as pl
 
 from sidrec import columns as c
 from sidrec.config import IngestConfig
+from sidrec.ingest.attributes import odd_values
 from sidrec.ingest.clean import FOUND
 from sidrec.ingest.problems import Problem, Severity
 from sidrec.ingest.raw import ODD_PRICE, TIME, TIME_TEXT, RawTables
@@ -44,6 +45,11 @@ def of_items(raw: RawTables, items: pl.DataFrame, config: IngestConfig) -> list[
         advice = "A price that cannot be read is taken as unknown; a number, or text such as '$1,299.00', is expected."
         item, line = odd.select(c.ITEM_ID, AT).row(0)
         problems.append(Problem("note", "unreadable_price", odd.height, source, line, f"item {item}", advice))
+    for name in raw.attributes:
+        if odd_one := odd_values(raw.items[name]):
+            kind, count, example = odd_one
+            advice = f"Most values of the attribute {name!r} are {kind}; as these are not, all are taken as text."
+            problems.append(Problem("note", "attribute_is_text", count, source, None, f"{name}: {example!r}", advice))
     same = items.filter(~pl.col(c.TITLE).is_first_distinct())
     if same.height:
         advice = "Items with one title and nothing else get one semantic ID before ties are broken."

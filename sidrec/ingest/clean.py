@@ -9,12 +9,15 @@ import polars as pl
 
 from sidrec import columns as c
 from sidrec.config import IngestConfig
+from sidrec.ingest.attributes import as_attribute, attribute_type
 from sidrec.ingest.raw import TIME, TIME_TEXT, RawTables, Source
 from sidrec.ingest.rows import AT, Kind, dropped_rows, join_dropped
 from sidrec.ingest.text import clean_and_tell, clean_list
 from sidrec.ingest.values import list_column
 
 FOUND: Final = "__found__"  # Int32, the flags of text.Found of all texts of an item
+
+_RAW_TITLE: Final = "__raw_title__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,12 @@ def malformed(source: Source, kind: Kind) -> pl.DataFrame:
 def clean_items(raw: RawTables, config: IngestConfig) -> Cleaned:
     """Texts cleaned; items without id, title or enough text left out, and all but the first of those with one id.
 
-    The frame has the item columns but ``cold``, ``FOUND`` and ``AT``, in the order of the file.
+    The frame has the item columns but ``cold``, ``FOUND``, ``AT`` and the typed attributes, in the order of the file.
     """
     source = raw.items_source.name
-    items = _clean_texts(raw.items, config)
-    original = raw.items.select(c.TITLE).rename({c.TITLE: "raw_title"})
-    items = pl.concat([items, original], how="horizontal")
-    shown = pl.col("raw_title").str.slice(0, 80)
+    items = _clean_texts(raw, config)
+    items = items.with_columns(raw.items[c.TITLE].alias(_RAW_TITLE))
+    shown = pl.col(_RAW_TITLE).str.slice(0, 80)
     dropped = [malformed(raw.items_source, "item")]
 
     def leave_out(items: pl.DataFrame, rows: pl.Expr, reason: str, detail: pl.Expr) -> pl.DataFrame:
@@ -52,10 +54,11 @@ def clean_items(raw: RawTables, config: IngestConfig) -> Cleaned:
     length = pl.col(c.TITLE).str.len_chars() + pl.col(c.DESCRIPTION).str.len_chars()
     items = leave_out(items, length < config.min_text_chars, "short_text", pl.format("{} characters: {}", length, shown))
     items = leave_out(items, ~pl.col(c.ITEM_ID).is_first_distinct(), "duplicate_item", shown)
-    return Cleaned(items.drop("raw_title"), join_dropped(dropped))
+    return Cleaned(items.drop(_RAW_TITLE), join_dropped(dropped))
 
 
-def _clean_texts(items: pl.DataFrame, config: IngestConfig) -> pl.DataFrame:
+def _clean_texts(raw: RawTables, config: IngestConfig) -> pl.DataFrame:
+    items = raw.items
     found = [0] * items.height
 
     def texts(name: str, max_chars: int) -> pl.Series:
@@ -85,7 +88,8 @@ def _clean_texts(items: pl.DataFrame, config: IngestConfig) -> pl.DataFrame:
         c.PRICE: items[c.PRICE],
         AT: items[AT],
     }
-    return pl.DataFrame({**cleaned, FOUND: pl.Series(found, dtype=pl.Int32)})
+    further = {name: as_attribute(items[name], attribute_type(items[name]), longest_name) for name in raw.attributes}
+    return pl.DataFrame({**cleaned, FOUND: pl.Series(found, dtype=pl.Int32), **further})
 
 
 def clean_interactions(raw: RawTables, items: Cleaned) -> Cleaned:

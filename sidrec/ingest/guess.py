@@ -9,8 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
+from sidrec import columns as c
 from sidrec.config import ColumnMap, TablesSource
 from sidrec.errors import DataError
+from sidrec.ingest.attributes import attribute_type
 from sidrec.ingest.rows import AT, shorten
 from sidrec.ingest.tables import read_table
 from sidrec.ingest.values import as_ids, as_joined, as_prices, as_text, as_times, parse_list
@@ -18,6 +20,7 @@ from sidrec.ingest.values import as_ids, as_joined, as_prices, as_text, as_times
 _SAMPLE = 20_000  # rows of each table that are looked at
 _LIKELY_OVERLAP = 0.5  # of the values, where only the content says that a column holds ids
 _SEPARATORS = (">", "|", "::", " / ", "/", ";", ",")
+_KINDS = {"String": "texts that come back", "Float64": "numbers", "Boolean": "true or false", "List(String)": "lists"}
 _AMOUNT = r"^\s*[^\w\s]{0,3}\s*[\d.,]+\s*\S{0,3}\s*$"
 
 _ITEM_ID = (
@@ -82,7 +85,9 @@ def guess_tables(items: Path, interactions: Path) -> TablesGuess:
     separator = _separator(catalogue, found["category"], reasons)
     user = _user_id(interactions, log, log_item, reasons)
     found |= {"user_id": user, "timestamp": _timestamp(log, {user, log_item}, reasons)}
-    columns = ColumnMap(item_id=item, interaction_item_id="" if item == log_item else log_item, **found)
+    attributes = _attributes(catalogue, {item, *found.values()}, reasons)
+    log_item = "" if item == log_item else log_item
+    columns = ColumnMap(item_id=item, interaction_item_id=log_item, attributes=attributes, **found)
     return TablesGuess(items, interactions, columns, separator, tuple(reasons.said))
 
 
@@ -163,6 +168,21 @@ def _item_fields(path: Path, items: pl.DataFrame, item: str, reasons: _Reasons) 
         reasons.add("price", "", f"no value of {found['price']!r} is a price")
         found["price"] = ""
     return found
+
+
+def _attributes(items: pl.DataFrame, taken: set[str], reasons: _Reasons) -> tuple[str, ...]:
+    """What is left and could be asked for in a filter: numbers, truth values, lists, and texts that many items share."""
+    found: list[str] = []
+    for name in items.columns:
+        if name in taken or name in c.ITEM_COLUMNS or name.startswith("__") or not name:
+            continue
+        values = items[name].drop_nulls()
+        kind = attribute_type(values)
+        if not len(values) or (kind == pl.String and (_mean_length(values) > 40 or _mostly_distinct(as_text(values)))):
+            continue
+        found.append(name)
+        reasons.said.append(f"attributes has {name!r}: {_KINDS[str(kind)]}, {_shown('for filters', values)}")
+    return tuple(found)
 
 
 def _shown(why: str, column: pl.Series) -> str:

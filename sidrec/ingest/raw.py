@@ -5,7 +5,7 @@ From here on it no longer matters where a catalogue and a purchase log came from
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -48,7 +48,8 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class RawTables:
     """``items``: ``item_id, title, description, brand`` (String), ``features, category`` (list), ``price`` (Float64),
-    ``ODD_PRICE``, ``AT``. ``interactions``: ``user_id, item_id, TIME, TIME_TEXT, AT``. Any value but ``AT`` may be null.
+    ``ODD_PRICE``, ``AT``, and ``attributes`` as they were read. ``interactions``: ``user_id, item_id, TIME, TIME_TEXT, AT``.
+    Any value but ``AT`` may be null.
 
     ``timed`` is false where the source has no time and the order of the file stands for it.
     """
@@ -58,12 +59,16 @@ class RawTables:
     items_source: Source
     interactions_source: Source
     timed: bool = True
+    attributes: tuple[str, ...] = ()
 
 
-def raw_items(frame: pl.DataFrame, names: Mapping[str, str], separator: str = "") -> pl.DataFrame:
+def raw_items(
+    frame: pl.DataFrame, names: Mapping[str, str], separator: str = "", attributes: Sequence[str] = ()
+) -> pl.DataFrame:
     """The items of ``RawTables`` from a table as it was read.
 
-    ``names``: canonical name -> column of ``frame``; a field that is missing or "" there is empty.
+    ``names``: canonical name -> column of ``frame``; a field that is missing or "" there is empty. ``attributes`` keep
+    their names.
     """
 
     def column(name: str) -> pl.Series:
@@ -82,6 +87,7 @@ def raw_items(frame: pl.DataFrame, names: Mapping[str, str], separator: str = ""
             c.CATEGORY: list_column(as_lists(column(c.CATEGORY), separator)),
             c.PRICE: price,
             ODD_PRICE: odd,
+            **{name: frame[name] for name in attributes},
         }
     )
 

@@ -55,7 +55,8 @@ def read_source(config: IngestConfig, seed: int) -> RawTables:
 def _tables(config: TablesSource, items_path: Path, interactions_path: Path) -> RawTables:
     names = config.columns
     fields = {name: getattr(names, name) for name in _ITEM_FIELDS if getattr(names, name)}
-    items = read_table(items_path, {column: _key(name) for name, column in fields.items()})
+    wanted = dict.fromkeys(names.attributes, _key("attributes")) | {column: _key(name) for name, column in fields.items()}
+    items = read_table(items_path, wanted)
     item = names.interaction_item_id or names.item_id
     wanted = {
         names.user_id: _key("user_id"),
@@ -65,11 +66,12 @@ def _tables(config: TablesSource, items_path: Path, interactions_path: Path) -> 
         wanted[names.timestamp] = _key("timestamp")
     interactions = read_table(interactions_path, wanted)
     return RawTables(
-        raw_items(items.frame, fields, config.category_separator),
+        raw_items(items.frame, fields, config.category_separator, names.attributes),
         raw_interactions(interactions.frame, names.user_id, item, names.timestamp),
         Source.of(items),
         Source.of(interactions),
         timed=bool(names.timestamp),
+        attributes=names.attributes,
     )
 
 
@@ -78,14 +80,15 @@ def _key(field: str) -> str:
 
 
 def _demo(config: IngestConfig, seed: int) -> RawTables:
-    from sidrec.ingest.demo import simulate_shop
+    from sidrec.ingest.demo import ATTRIBUTES, simulate_shop
 
     items, log = simulate_shop(config.demo, seed)
     items, log = (frame.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(AT)) for frame in (items, log))
     own = ColumnMap()
     return RawTables(
-        raw_items(items, {name: name for name in _ITEM_FIELDS if name in items.columns}, ">"),
+        raw_items(items, {name: name for name in _ITEM_FIELDS if name in items.columns}, ">", ATTRIBUTES),
         raw_interactions(log, own.user_id, own.item_id, own.timestamp),
         Source("demo items", "demo items", items.height),
         Source("demo interactions", "demo interactions", log.height),
+        attributes=ATTRIBUTES,
     )

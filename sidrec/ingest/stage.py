@@ -105,6 +105,7 @@ def corpus_of(kept: Kept, dropped: pl.DataFrame, config: IngestConfig, seed: int
         DataError: a split by time leaves nothing to learn from.
     """
     cold = place(seed, kept.items[c.ITEM_ID].to_list()) < config.cold_share
-    items = kept.items.with_columns(pl.Series(c.COLD, cold)).select(*ITEM_SCHEMA)
+    items = kept.items.with_columns(pl.Series(c.COLD, cold))
+    attributes = [name for name in items.columns if name not in ITEM_SCHEMA and not name.startswith("__")]
     histories = split(kept.log, config.split, config.valid_share, config.test_share)
-    return Corpus(items, histories.select(*HISTORY_SCHEMA), dropped.select(*DROPPED_SCHEMA))
+    return Corpus(items.select(*ITEM_SCHEMA, *attributes), histories.select(*HISTORY_SCHEMA), dropped.select(*DROPPED_SCHEMA))

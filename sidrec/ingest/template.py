@@ -63,7 +63,7 @@ def config_toml(guess: TablesGuess, name: str, relative_to: Path) -> str:
         "[ingest.tables]",
         *_keys(TablesSource, tables),
         "[ingest.tables.columns]",
-        *_keys(ColumnMap, guess.columns.model_dump()),
+        *_keys(ColumnMap, guess.columns.model_dump(mode="json")),
         _FOR_A_CPU,
         "# The other stages have these tables; what is not set has its default:",
         *(
@@ -97,7 +97,7 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def _toml(value: str | float | bool) -> str:
+def _toml(value: str | float | bool | list[str]) -> str:
     """A TOML value: its basic strings are JSON's, but for the character 7f, which TOML wants escaped.
 
     >>> _toml('say "hi"'), _toml(0.01), _toml(True)

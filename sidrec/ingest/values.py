@@ -20,7 +20,7 @@ import polars as pl
 # A list as a Python program prints it, which is what pandas leaves in a CSV file: ['Dogs', "Cat's toys"]
 _PRINTED_ITEM = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*(,|\])""", re.DOTALL)
 _AMOUNT = re.compile(r"(?<![\d.,-])\d[\d.,]*")
-_NOTHING = frozenset({"", "none", "null", "nan", "n/a", "na", "-", "—"})
+NOTHING = frozenset({"", "none", "null", "nan", "n/a", "na", "-", "—"})
 _INT64 = 2**63
 
 
@@ -162,7 +162,7 @@ def as_prices(series: pl.Series) -> tuple[pl.Series, pl.Series]:
         value = value.zip_with(
             value.is_not_null(), text.replace_strict(odd, [parse_price(t) for t in odd], default=None, return_dtype=pl.Float64)
         )
-    empty = text.is_null() | text.str.to_lowercase().is_in(list(_NOTHING))
+    empty = text.is_null() | text.str.to_lowercase().is_in(list(NOTHING))
     return value, value.is_null() & ~empty
 
 

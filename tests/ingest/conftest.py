@@ -60,7 +60,7 @@ def buys(**histories: str) -> list[dict[str, Any]]:
 def shop(tmp_path: Path) -> Shop:
     """``shop(items, log, columns=..., **ingest settings)``: writes two JSONL files and gives the config."""
 
-    def make(items: Rows = ITEMS, log: Rows = (), *, columns: dict[str, str] | None = None, **settings: Any) -> IngestConfig:
+    def make(items: Rows = ITEMS, log: Rows = (), *, columns: dict[str, Any] | None = None, **settings: Any) -> IngestConfig:
         write_rows(tmp_path / "items.jsonl", items)
         write_rows(tmp_path / "log.jsonl", log)
         tables = TablesSource(

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from sidrec import columns as c
 from sidrec.config import DemoSource
-from sidrec.ingest.demo import simulate_shop
+from sidrec.ingest.demo import ATTRIBUTES, simulate_shop
 from sidrec.ingest.demo.brands import makers
 from sidrec.ingest.demo.catalogue import build_catalogue, title_of
 from sidrec.ingest.demo.draws import Draws
@@ -66,7 +66,11 @@ def test_the_tables_have_the_promised_columns(shop: Shop) -> None:
     assert dict(items.schema) == {
         c.ITEM_ID: pl.String(), c.TITLE: pl.String(), c.DESCRIPTION: pl.String(), c.FEATURES: pl.List(pl.String()),
         c.BRAND: pl.String(), c.CATEGORY: pl.List(pl.String()), c.PRICE: pl.Float64(),
+        "in_stock": pl.Boolean(), "species": pl.String(), "life_stage": pl.String(), "rating": pl.Float64(),
     }  # fmt: skip
+    assert tuple(items.columns[7:]) == ATTRIBUTES
+    assert 0.85 < items["in_stock"].mean() < 0.95 and items["rating"].drop_nulls().is_between(1, 5).all()  # type: ignore[operator]
+    assert items["rating"].null_count() and items["life_stage"].null_count()
     assert dict(interactions.schema) == {c.USER_ID: pl.String(), c.ITEM_ID: pl.String(), TIMESTAMP: pl.Int64()}
     assert interactions[TIMESTAMP].is_sorted()
     two_years = pl.Series([1672531200, 1672531200 + 732 * 86400])  # from 1 January 2023

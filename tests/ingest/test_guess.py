@@ -33,13 +33,15 @@ def test_usual_names_are_known(tmp_path: Path) -> None:
     assert guess.columns == ColumnMap(
         item_id="Product ID", title="Product Name", description="Desc", features="Bullets", brand="Manufacturer",
         category="Categories", price="List Price", user_id="customerId", interaction_item_id="productId", timestamp="createdAt",
+        attributes=("rating",),
     )  # fmt: skip
     assert guess.category_separator == "|"
     id_reason = "called so, and 100% of the first values of 'productId' in orders.csv are in it"
     assert f"item_id = 'Product ID': {id_reason}" in guess.reasons
     assert "price = 'List Price': called so, e.g. '$5.00'" in guess.reasons
-    # One reason for each field, for the id in the other table, and for the separator.
-    assert len(guess.reasons) == 11
+    assert "attributes has 'rating': numbers, for filters, e.g. '4.5'" in guess.reasons
+    # One reason for each field, for the id in the other table, for the separator, and for the attribute.
+    assert len(guess.reasons) == 12
 
 
 def test_where_names_say_nothing_the_content_does(tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_where_names_say_nothing_the_content_does(tmp_path: Path) -> None:
     ]
     guess = guessed(tmp_path, items, log)
     assert guess.columns == ColumnMap(
-        item_id="c1", title="c2", description="c3", user_id="x2", interaction_item_id="x1", timestamp="x3"
+        item_id="c1", title="c2", description="c3", user_id="x2", interaction_item_id="x1", timestamp="x3", attributes=("c4",)
     )
     assert "features is empty: no column is called so" in guess.reasons
 
