@@ -106,6 +106,6 @@ def test_a_mapped_column_may_be_kept_too(shop: Shop) -> None:
 def test_doctor_tells_of_one_odd_value(shop: Shop) -> None:
     items = [{"item_id": f"I{i}", "title": f"Item {i}", "stars": "4" if i else "four"} for i in range(20)]
     found = inspect(shop(items, buys(anna="012"), columns={"attributes": ("stars",)}), 0)
-    assert [(p.reason, p.n, p.example) for p in found.problems if p.reason == "attribute_is_text"] == [
+    assert [(p.reason, p.count, p.example) for p in found.problems if p.reason == "attribute_is_text"] == [
         ("attribute_is_text", 1, "stars: 'four'")
     ]
