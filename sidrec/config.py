@@ -123,6 +123,18 @@ class IngestConfig(_Table):
     cold_share: Share = Field(0.03, description="Share of items whose text nothing may learn from, to measure new items.")
 
 
+class GivenVectors(_Table):
+    """Vectors of the items that the shop has already, of images for example."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="What they are called, e.g. image.")
+    file: str = Field(
+        "",
+        description="A table of item ids and lists of numbers (Parquet, JSONL, CSV), or .npy or .safetensors (a tensor "
+        "'vectors') with the ids of its rows, one a line, in NAME.ids.txt beside it. Empty: the items table.",
+    )
+    column: str = Field("", description="Column of a table that holds the lists; empty: named as the vectors.")
+
+
 class EmbedConfig(_Table):
     """Item text to unit vectors."""
 
@@ -137,6 +149,11 @@ class EmbedConfig(_Table):
     max_chars: Positive = Field(2000, description="An item's text is cut here, at a whole word.")
     batch_size: Positive = Field(64, description="sentence-transformers: texts a batch, of similar length.")
     device: str = Field("auto", description="sentence-transformers: 'auto', 'cpu', 'cuda'...")
+    given: tuple[GivenVectors, ...] = Field(
+        (),
+        description="More vectors of the items, from your files: one [[embed.given]] each, with name, file and column "
+        "(docs/catalogue.md). Items without one are counted.",
+    )
 
 
 class QuantizeConfig(_Table):
@@ -166,6 +183,10 @@ class QuantizeConfig(_Table):
         description="Weight of co-purchase vectors (training purchases only) beside the text vectors; 0: text alone.",
     )
     behaviour_dimension: Positive = Field(64, description="Width of the co-purchase vectors.")
+    text_weight: float = Field(1.0, ge=0.0, description="Weight of the text vectors; 0: the other vectors alone.")
+    given_weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
+        default_factory=dict, description="Weights of the vectors of embed.given, by name; 1 where none is named, 0: not used."
+    )
 
 
 EVALUATED_TASKS = (

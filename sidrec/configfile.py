@@ -38,12 +38,19 @@ def parse_config(
             section = merged.get("ingest", {}).get(source) if isinstance(merged.get("ingest"), dict) else None
             if isinstance(section, dict) and (section.get("folder") or source == "tables"):
                 section["folder"] = str(base / str(section.get("folder", "")))
+        embed = merged.get("embed")
+        if isinstance(embed, dict) and isinstance(embed.get("given"), list):
+            embed["given"] = [_beside(base, entry) for entry in embed["given"]]
     for override in overrides:
         _apply(merged, override)
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
         raise ConfigError(f"{where}: " + "; ".join(_sentence(e) for e in error.errors())) from None
+
+
+def _beside(base: Path, entry: Any) -> Any:
+    return {**entry, "file": str(base / str(entry["file"]))} if isinstance(entry, dict) and entry.get("file") else entry
 
 
 def _deep_copy(table: Mapping[str, Any]) -> dict[str, Any]:

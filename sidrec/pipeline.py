@@ -85,9 +85,17 @@ def ingest(run: Run) -> None:
 def embed(run: Run) -> None:
     """Item text to unit vectors -> ``2-vectors``."""
     from sidrec.embed import embed
+    from sidrec.ingest import given_files, read_given
+
+    config = run.config
 
     def make(folder: Path) -> None:
         corpus = storage.load_corpus(run.folder("ingest"))
+        for given, path in zip(config.embed.given, files, strict=True):
+            rows = read_given(given, path, config.ingest, corpus.items[c.ITEM_ID].to_list())
+            storage.save_given(folder, given, rows)
+            have = int(rows.any(axis=1).sum())
+            say(f"  {given.name}: {have:,} vectors of width {rows.shape[1]}; {len(rows) - have:,} items have none")
         workspace = folder / ".batches"
         workspace.mkdir(exist_ok=True)
         vectors, encoder = embed(corpus.items, run.config.embed, run.config.seed, workspace)
@@ -95,7 +103,9 @@ def embed(run: Run) -> None:
         encoder.save(folder)
         say(f"  {vectors.vectors.shape[0]:,} vectors of width {vectors.vectors.shape[1]}")
 
-    _stage(run, "embed", run.config.embed.model_dump(mode="json"), make)
+    files = given_files(config.embed.given, config.ingest)
+    sources = {f"given {given.name}": hash_file(path) for given, path in zip(config.embed.given, files, strict=True)}
+    _stage(run, "embed", config.embed.model_dump(mode="json"), make, sources)
 
 
 def quantize(run: Run) -> None:
@@ -108,10 +118,16 @@ def quantize(run: Run) -> None:
         item_ids = corpus.items[c.ITEM_ID].to_list()
         histories = corpus.histories_until("train")
         categories = [" > ".join(path) for path in corpus.items[c.CATEGORY].to_list()]
-        config, seed = run.config.quantize, run.config.seed
-        made = quantize(vectors, item_ids, corpus.cold, histories, config, seed, workspace=folder, categories=categories)
+        config, seed, given = (
+            run.config.quantize,
+            run.config.seed,
+            storage.load_given(run.folder("embed"), run.config.embed.given),
+        )
+        made = quantize(vectors, item_ids, corpus.cold, histories, config, seed, folder, categories, given)
         storage.save_codes(folder, made.codes, item_ids)
-        Registry.first(item_ids, made.codes, text_fingerprints(corpus.items)).save(folder / "registry.parquet")
+        registry = Registry.first(item_ids, made.codes, text_fingerprints(corpus.items), made.residual)
+        registry.save(folder / "registry.parquet")
+        made.fusion.save(folder / "fusion.safetensors")
         made.quantizer.save(folder / "quantizer.safetensors")
         write_json(folder / "health.json", made.health)
         usage_picture(made.codes, folder / "usage.png")

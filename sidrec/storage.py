@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from sidrec import columns as c
+from sidrec.config import GivenVectors
 from sidrec.types import Conversation, Corpus, ItemCodes, ItemVectors, Message, Ranked, TaskSample
 
 ROWS_PER_SHARD = 200_000  # about 100 MB of messages in memory
@@ -53,6 +55,16 @@ def save_vectors(folder: Path, vectors: ItemVectors) -> None:
 def load_vectors(folder: Path) -> ItemVectors:
     """See ``save_vectors``."""
     return ItemVectors(load_file(folder / "vectors.safetensors")["vectors"])
+
+
+def save_given(folder: Path, given: GivenVectors, rows: NDArray[np.float32]) -> None:
+    """``given-NAME.safetensors``: float32 ``(N, E)``, unit rows; a zero row where the shop gave no vector."""
+    save_file({"vectors": np.ascontiguousarray(rows)}, folder / f"given-{given.name}.safetensors")
+
+
+def load_given(folder: Path, given: Sequence[GivenVectors]) -> dict[str, NDArray[np.float32]]:
+    """See ``save_given``; by name."""
+    return {one.name: load_file(folder / f"given-{one.name}.safetensors")["vectors"] for one in given}
 
 
 def save_codes(folder: Path, codes: ItemCodes, item_ids: list[str]) -> None:

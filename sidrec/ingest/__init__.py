@@ -1,5 +1,6 @@
 """Read a catalogue and a purchase log, clean, filter and split them: from files to a ``Corpus``."""
 
+from sidrec.ingest.given import given_files, read_given
 from sidrec.ingest.guess import TablesGuess, guess_tables
 from sidrec.ingest.inspection import Inspection, inspect
 from sidrec.ingest.problems import Problem
@@ -12,8 +13,10 @@ __all__ = [
     "Problem",
     "TablesGuess",
     "config_toml",
+    "given_files",
     "guess_tables",
     "ingest",
     "inspect",
+    "read_given",
     "source_files",
 ]

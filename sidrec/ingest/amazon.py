@@ -19,9 +19,9 @@ from sidrec.ingest.tables import read_table
 from sidrec.ingest.values import list_column
 
 REPOSITORY = "McAuley-Lab/Amazon-Reviews-2023"
-_PRODUCT, _DETAILS, _MAIN = "parent_asin", "details", "main_category"
+PRODUCT, _DETAILS, _MAIN = "parent_asin", "details", "main_category"
 _FIELDS = {
-    c.ITEM_ID: _PRODUCT,
+    c.ITEM_ID: PRODUCT,
     c.TITLE: "title",
     c.DESCRIPTION: "description",
     c.FEATURES: "features",
@@ -92,10 +92,10 @@ def read_amazon(meta: Path, interactions: Path) -> RawTables:
     """
     items = read_table(meta, dict.fromkeys((*_FIELDS.values(), _DETAILS, _MAIN), _KEY))
     raw = raw_items(items.frame, _FIELDS)
-    log = read_table(interactions, dict.fromkeys(("user_id", _PRODUCT, "timestamp"), _KEY))
+    log = read_table(interactions, dict.fromkeys(("user_id", PRODUCT, "timestamp"), _KEY))
     return RawTables(
         raw.with_columns(_brands(raw[c.BRAND], items.frame[_DETAILS]), _categories(raw[c.CATEGORY], items.frame[_MAIN])),
-        raw_interactions(log.frame, "user_id", _PRODUCT, "timestamp"),
+        raw_interactions(log.frame, "user_id", PRODUCT, "timestamp"),
         Source.of(items),
         Source.of(log),
     )

@@ -3,6 +3,7 @@
 from sidrec.quantize.behaviour import behaviour_vectors
 from sidrec.quantize.collisions import mean_residual, move_collisions
 from sidrec.quantize.frozen import load_quantizer
+from sidrec.quantize.fusion import Fusion
 from sidrec.quantize.health import health
 from sidrec.quantize.pictures import usage_picture
 from sidrec.quantize.registry import Registry, text_fingerprints
@@ -12,6 +13,7 @@ from sidrec.quantize.stage import Quantized, quantize
 from sidrec.quantize.ties import break_ties
 
 __all__ = [
+    "Fusion",
     "Quantized",
     "Registry",
     "ResidualKMeans",

@@ -34,6 +34,7 @@ class Registry:
     ``(M,)``: the version of the catalogue in which it got its code. ``retired`` int32 ``(M,)``: the version since which it is
     not on offer, 0 where it is. ``absent`` bool ``(M,)``: retired for no other reason than that a rebuilt catalogue lacked
     it, so it comes back with the catalogue; one retired by hand does not. ``texts``: fingerprints of the items' text.
+    ``residual``: the mean squared error of the last learned level at the fit, the unit in which a move is judged.
     """
 
     item_ids: tuple[str, ...]
@@ -45,10 +46,11 @@ class Registry:
     texts: tuple[str, ...]
     sizes: tuple[int, ...]
     tie_level: bool
+    residual: float
     version: int
 
     @classmethod
-    def first(cls, item_ids: Sequence[str], codes: ItemCodes, texts: Sequence[str]) -> Registry:
+    def first(cls, item_ids: Sequence[str], codes: ItemCodes, texts: Sequence[str], residual: float) -> Registry:
         """Version 1: a catalogue whose codes have just been learned, row i for item i."""
         n = codes.n_items
         return cls(
@@ -61,6 +63,7 @@ class Registry:
             tuple(texts),
             codes.sizes,
             codes.tie_level,
+            residual,
             version=1,
         )
 
@@ -164,7 +167,13 @@ class Registry:
 
     def save(self, path: Path) -> None:
         """``registry.parquet``: item_id, item_index, codes, since, retired, absent, text; null where there is none."""
-        about = {"format": _FORMAT, "sizes": self.sizes, "tie_level": self.tie_level, "version": self.version}
+        about = {
+            "format": _FORMAT,
+            "sizes": self.sizes,
+            "tie_level": self.tie_level,
+            "residual": self.residual,
+            "version": self.version,
+        }
         pl.DataFrame(
             {
                 c.ITEM_ID: pl.Series(self.item_ids, dtype=pl.String),
@@ -202,6 +211,7 @@ class Registry:
                 tuple(frame[c.TEXT].to_list()),
                 sizes,
                 bool(about["tie_level"]),
+                float(about["residual"]),
                 int(about["version"]),
             )
         except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from sidrec.config import QuantizeConfig
 from sidrec.errors import ConfigError, DataError
-from sidrec.quantize.behaviour import behaviour_vectors
 from sidrec.quantize.collisions import mean_residual, move_collisions
-from sidrec.quantize.fuse import fuse
+from sidrec.quantize.fusion import Fusion, Given
 from sidrec.quantize.health import health
 from sidrec.quantize.kmeans import blocks
 from sidrec.quantize.lesson import Lesson, Method
@@ -33,7 +32,8 @@ class Quantized:
     """``codes``, the frozen ``quantizer``, what it was given (``fused``, float32 ``(N, D')``), and ``health`` (JSON-able).
 
     ``encoded``, int32 ``(N, levels)``, is what the quantizer says of ``fused``: the learned codes before colliding items were
-    moved.
+    moved. ``fusion`` joins the vectors of items that come later as it did here. ``residual`` is the mean squared error of the
+    last level, the unit of ``collision_limit``.
     """
 
     codes: ItemCodes
@@ -41,6 +41,8 @@ class Quantized:
     quantizer: Quantizer
     fused: NDArray[np.float32]
     health: dict[str, Any]
+    fusion: Fusion
+    residual: float
 
 
 def quantize(
@@ -52,16 +54,17 @@ def quantize(
     seed: int,
     workspace: Path | None = None,
     categories: Sequence[str] | None = None,
+    given: Given | None = None,
 ) -> Quantized:
     """Semantic IDs of all items: ``len(config.levels)`` learned levels and, unless ``tie_codes`` is 0, one that breaks ties.
 
     ``histories`` are the training parts. Cold items have no say in the codes of the others: the codebook is fitted without
-    them, their purchases are not counted, and where they collide or tie with others they stand behind. With
-    ``config.behaviour_weight`` above 0 co-purchase vectors are fused in (see ``fuse``). ``categories``, one name an item, are
-    only measured against (see ``health``).
+    them, their purchases are not counted, and where they collide or tie with others they stand behind. Vectors of
+    ``given`` and, with ``config.behaviour_weight`` above 0, of co-purchase are joined to the text's (see ``Fusion``).
+    ``categories``, one name an item, are only measured against (see ``health``).
 
     Raises:
-        ConfigError: there are more levels than letters.
+        ConfigError: there are more levels than letters, or no vector has a weight.
         DataError: lengths differ, a vector is zero or not finite, an item id stands twice, all items are cold, or a level
             has more codes than there are items to learn from.
     """
@@ -70,30 +73,19 @@ def quantize(
     text = vectors.vectors
     _check(text, item_ids, cold, histories)
     warm = [history[~cold[history]] for history in histories]
-    fused = _fused(text, warm, config, seed)
+    fusion, fused = Fusion.fit(text, given or {}, cold, warm, config, seed)
     quantizer = METHODS[config.method](Lesson(fused, np.flatnonzero(~cold), warm, seed, workspace), config)
     encoded = quantizer.encode(fused)
     learned = encoded
+    residual = mean_residual(quantizer, fused, encoded, np.flatnonzero(~cold))
     if config.collisions == "move":
-        limit = config.collision_limit * mean_residual(quantizer, fused, encoded, np.flatnonzero(~cold))
-        learned = move_collisions(quantizer, fused, encoded, item_ids, limit, late=cold)
+        learned = move_collisions(quantizer, fused, encoded, item_ids, config.collision_limit * residual, late=cold)
     codes = ItemCodes(learned, quantizer.sizes, tie_level=False)
     if config.tie_codes > 0:
         unique, tie_size = break_ties(learned, item_ids, config.tie_codes, cold, config.tie_overflow)
         codes = ItemCodes(unique, (*quantizer.sizes, tie_size))
     figures = health(text, fused, quantizer, codes, histories, encoded, item_ids, categories, seed)
-    return Quantized(codes, encoded, quantizer, fused, figures)
-
-
-def _fused(
-    text: NDArray[np.float32], warm: Sequence[NDArray[np.int32]], config: QuantizeConfig, seed: int
-) -> NDArray[np.float32]:
-    """What the codes are learned from: the text vectors alone, or with co-purchase beside them."""
-    if config.behaviour_weight == 0:
-        return text
-    behaviour = behaviour_vectors(warm, len(text), config.behaviour_dimension, seed)
-    purchases = np.bincount(np.concatenate([np.empty(0, np.int32), *warm]), minlength=len(text))
-    return fuse(text, behaviour, purchases, config.behaviour_weight, seed)
+    return Quantized(codes, encoded, quantizer, fused, figures, fusion, residual)
 
 
 def _check(

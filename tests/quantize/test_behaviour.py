@@ -5,7 +5,6 @@ import pytest
 
 from sidrec.quantize import behaviour_vectors
 from sidrec.quantize.behaviour import _together
-from sidrec.quantize.fuse import fuse
 from sidrec.quantize.neighbours import nearest_neighbours
 from tests.quantize.shop import make_shop
 
@@ -72,24 +71,3 @@ def test_neighbours_through_cells_find_most_of_the_exact_ones(monkeypatch: pytes
     assert (cells != own[:, None]).all()
     overlap = np.mean([len(set(a) & set(b)) / 5 for a, b in zip(exact.tolist(), cells.tolist(), strict=True)])
     assert overlap > 0.9
-
-
-def test_fuse_believes_the_neighbours_where_an_item_was_hardly_bought() -> None:
-    """Items 0-5 are alike in text; 0-4 are bought the same way, 5 is not bought at all."""
-    text = np.array([[1.0, 0.01 * i] for i in range(6)], np.float32)
-    behaviour = np.array([[0, 1]] * 5 + [[0, 0]], np.float32)
-    fused = fuse(text, behaviour, np.array([9] * 5 + [0]), weight=0.5, seed=0)
-    assert np.array_equal(fused[:, :2], text)
-    assert np.allclose(fused[:, 2:], [[0, 0.5]] * 6)
-
-    behaviour[0] = [1, 0]  # against its neighbours: bought 3 times it stands halfway, often bought it stands alone
-    half, alone = (fuse(text, behaviour, np.array([n, 9, 9, 9, 9, 0]), 1.0, 0)[0, 2:] for n in (3, 10**6))
-    # Its five nearest in text that were bought are the four others only, all [0, 1].
-    assert np.allclose(half, [0.5**0.5, 0.5**0.5])
-    assert np.allclose(alone, [1, 0], atol=1e-5)
-
-
-def test_nobody_bought_anything() -> None:
-    text = np.eye(3, dtype=np.float32)
-    fused = fuse(text, np.zeros((3, 2), np.float32), np.zeros(3, np.int64), 1.0, 0)
-    assert np.array_equal(fused, np.concatenate((text, np.zeros((3, 2), np.float32)), axis=1))

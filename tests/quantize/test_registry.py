@@ -52,7 +52,7 @@ def rebuilt(registry: Registry, ids: list[str]) -> Registry:
 def first(ids: list[str]) -> Registry:
     codes, size = break_ties(np.array([LEARNED[item] for item in ids], np.int32), ids, TIE_CODES)
     assert size == TIE_CODES
-    return Registry.first(ids, ItemCodes(codes, (*SIZES[:2], size)), [f"text of {item}" for item in ids])
+    return Registry.first(ids, ItemCodes(codes, (*SIZES[:2], size)), [f"text of {item}" for item in ids], 0.25)
 
 
 class Told:
@@ -194,8 +194,8 @@ def test_saved_and_read_again(tmp_path: Path) -> None:
     for name in ("rows", "codes", "since", "retired", "absent"):
         found, expected = getattr(read, name), getattr(registry, name)
         assert found.dtype == expected.dtype and np.array_equal(found, expected)
-    assert (read.item_ids, read.texts, read.sizes, read.version) == (
-        registry.item_ids, registry.texts, registry.sizes, registry.version,
+    assert (read.item_ids, read.texts, read.sizes, read.residual, read.version) == (
+        registry.item_ids, registry.texts, registry.sizes, 0.25, registry.version,
     )  # fmt: skip
     read.save(tmp_path / "b.parquet")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
