@@ -170,6 +170,7 @@ def recommend(
         raise ConfigError(f"--users {users!r}: only 'all' is known; for one customer use --user {users}")
     from sidrec import pipeline
     from sidrec.answer import Answerer
+    from sidrec.asking import Options, split_ids
 
     opened = pipeline.Run.open(run)
     if users:
@@ -177,15 +178,15 @@ def recommend(
         say(f"written: {opened.folder('recommend') / 'recommendations.parquet'}")
         return
     answerer = Answerer.open(opened)
-    k = k or opened.config.recommend.k
+    k, options = k or opened.config.recommend.k, Options(exclude_seen=exclude_seen)
     if text:
-        answer = answerer.for_text(text, k)
+        answer = answerer.for_text(text, k, options)
     elif bought_with:
-        answer = answerer.for_item(bought_with, k)
+        answer = answerer.for_item(bought_with, k, options)
     elif user:
-        answer = answerer.for_user(user, k, exclude_seen)
+        answer = answerer.for_user(user, k, options)
     else:
-        answer = answerer.for_history([part.strip() for part in history.split(",") if part.strip()], k, exclude_seen)
+        answer = answerer.for_history(split_ids(history), k, options)
     if as_json:
         typer.echo(json.dumps(answer.as_json(), ensure_ascii=False))
     else:

@@ -17,6 +17,7 @@ from sidrec import columns as c
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+UnknownItems = Literal["refuse", "drop"]  # what an item id does that the catalogue lacks: it is an error, or left out
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

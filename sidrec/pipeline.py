@@ -207,6 +207,7 @@ def recommend(run: Run, k: int | None = None, exclude_seen: bool | None = None) 
     """What every user of the log may buy next -> ``7-recommendations``; not part of ``run_all``."""
     from sidrec import catalogue
     from sidrec.answer import Answerer
+    from sidrec.asking import Options
 
     config = run.config.recommend
     changes = {"k": k or config.k, "exclude_seen": config.exclude_seen if exclude_seen is None else exclude_seen}
@@ -215,7 +216,7 @@ def recommend(run: Run, k: int | None = None, exclude_seen: bool | None = None) 
     def make(folder: Path) -> None:
         answerer = Answerer.open(run)
         histories = [row.tolist() for row in answerer.corpus.histories_until("test")]
-        ranked = answerer.rank_histories(histories, config.k, exclude_seen=config.exclude_seen)
+        ranked = answerer.rank_histories(histories, config.k, Options(exclude_seen=config.exclude_seen))
         users = answerer.corpus.histories[c.USER_ID].to_list()
         short = sum(len(answer.items) < config.k for answer in ranked)
         storage.save_recommendations(folder, users, ranked)
