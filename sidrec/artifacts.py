@@ -12,15 +12,12 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import resource
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +28,12 @@ from safetensors import SafetensorError
 
 from sidrec import __version__
 from sidrec.errors import ArtifactError
+from sidrec.versions import versions
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
 _MARKER = "fingerprint.txt"
-_VERSIONED = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "polars")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +166,10 @@ def writing(run: Path, ticket: Ticket) -> Iterator[Path]:
     partial = run / f"{ticket.stage.folder}.partial"
     began = time.perf_counter()
     try:
-        marker = partial / _MARKER
-        if not (marker.is_file() and marker.read_text("utf-8") == ticket.fingerprint):
+        if fingerprint_of(partial) != ticket.fingerprint:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            write_file(marker, ticket.fingerprint.encode())
+            write_file(partial / _MARKER, ticket.fingerprint.encode())
         yield partial
         _finish(partial, final, ticket, time.perf_counter() - began)
     except (OSError, SafetensorError, PolarsError) as error:
@@ -202,6 +198,12 @@ def locked(run: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def fingerprint_of(partial: Path) -> str:
+    """The fingerprint that a working folder was begun with, "" if it is none."""
+    marker = partial / _MARKER
+    return marker.read_text("utf-8") if marker.is_file() else ""
 
 
 def disk_full(error: Exception) -> bool:
@@ -248,7 +250,7 @@ def _finish(partial: Path, final: Path, ticket: Ticket, seconds: float) -> None:
         config=dict(ticket.config),
         inputs=dict(ticket.inputs),
         files=files,
-        versions=_versions(),
+        versions=versions(),
         seconds=round(seconds, 2),
         peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     )
@@ -284,13 +286,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _versions() -> dict[str, str]:
-    found = {"sidrec": __version__, "python": platform.python_version(), "platform": sys.platform}
-    for name in _VERSIONED:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from sidrec import __version__
-from sidrec.config import RunConfig
+from sidrec.config import Engine, RunConfig, UnknownItems
 from sidrec.configfile import load_config
 from sidrec.errors import ConfigError, SidrecError
 from sidrec.log import console, say
@@ -151,11 +151,19 @@ def recommend(
     text: Annotated[str, typer.Option(help="A shopper's sentence.")] = "",
     bought_with: Annotated[str, typer.Option(metavar="ID", help="What is bought soon after this item.")] = "",
     user: Annotated[str, typer.Option(metavar="ID", help="A customer of the purchase log.")] = "",
-    users: Annotated[str, typer.Option(metavar="all", help="'all': every customer, to 7-recommendations (Parquet).")] = "",
+    users: Annotated[
+        str, typer.Option(metavar="all|FILE", help="Every customer of the log ('all') or of a file, to 7-recommendations.")
+    ] = "",
     k: Annotated[int | None, typer.Option("-k", min=1, help="How many items; default: the config.")] = None,
     exclude_seen: Annotated[
         bool | None, typer.Option("--exclude-seen/--keep-seen", help="Leave out what was bought; default: the config.")
     ] = None,
+    num_workers: Annotated[int, typer.Option(min=1, help="With --users: processes that share the work.")] = 1,
+    engine: Annotated[Engine, typer.Option(help="With --users: this machine, or the machines of a Ray cluster.")] = "local",
+    unknown_items: Annotated[
+        UnknownItems,
+        typer.Option(help="With --users FILE: what a purchase of an unknown item does: refuse the file, or drop out."),
+    ] = "refuse",
     as_json: JsonOption = False,
 ) -> None:
     """Recommend items: always real ones, always distinct."""
@@ -164,29 +172,31 @@ def recommend(
              if value]  # fmt: skip
     if len(given) != 1:
         raise ConfigError(
-            f"give one of --history, --text, --bought-with, --user or --users all; found {', '.join(given) or 'none'}"
+            f"give one of --history, --text, --bought-with, --user or --users; found {', '.join(given) or 'none'}"
         )
-    if users not in ("", "all"):
-        raise ConfigError(f"--users {users!r}: only 'all' is known; for one customer use --user {users}")
+    if users not in ("", "all") and not Path(users).is_file():
+        raise ConfigError(f"--users {users!r}: neither 'all' nor a file; for one customer use --user {users}")
     from sidrec import pipeline
     from sidrec.answer import Answerer
-    from sidrec.asking import Options, split_ids
 
     opened = pipeline.Run.open(run)
     if users:
-        pipeline.recommend(opened, k, exclude_seen)
-        say(f"written: {opened.folder('recommend') / 'recommendations.parquet'}")
+        from sidrec.scoring import Batch
+
+        file = None if users == "all" else Path(users)
+        pipeline.recommend(opened, Batch(k, exclude_seen, file, unknown_items, num_workers, engine))
+        say(f"written: {opened.folder('recommend')}")
         return
     answerer = Answerer.open(opened)
-    k, options = k or opened.config.recommend.k, Options(exclude_seen=exclude_seen)
+    k = k or opened.config.recommend.k
     if text:
-        answer = answerer.for_text(text, k, options)
+        answer = answerer.for_text(text, k)
     elif bought_with:
-        answer = answerer.for_item(bought_with, k, options)
+        answer = answerer.for_item(bought_with, k)
     elif user:
-        answer = answerer.for_user(user, k, options)
+        answer = answerer.for_user(user, k, exclude_seen)
     else:
-        answer = answerer.for_history(split_ids(history), k, options)
+        answer = answerer.for_history([part.strip() for part in history.split(",") if part.strip()], k, exclude_seen)
     if as_json:
         typer.echo(json.dumps(answer.as_json(), ensure_ascii=False))
     else:

@@ -51,7 +51,8 @@ TASK: Final = "task"  # str, a name of the task registry
 MESSAGES: Final = "messages"  # list[struct{role, content}]
 SPANS: Final = "spans"  # list[list[int32]]: for each message, start, end, start, end... of its SID tokens
 
-# recommendations.parquet
+# recommendations; and item_index, item_id
 USER: Final = "user"
 RANK: Final = "rank"  # int32 from 1
 SCORE: Final = "score"  # float32, log-probability
+EXACT: Final = "exact"  # bool, the certificate of the answer that the row belongs to

@@ -17,7 +17,8 @@ from sidrec import columns as c
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
-UnknownItems = Literal["refuse", "drop"]  # what an item id does that the catalogue lacks: it is an error, or left out
+Engine = Literal["local", "ray"]  # who shares the work of a batch; not part of a config, since it changes no result
+UnknownItems = Literal["refuse", "drop"]  # what a purchase of an item that the catalogue lacks does to a file of users
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -311,6 +312,9 @@ class RecommendConfig(_Table):
     beams: Positive = Field(20, description="Beams; raised to k where k is larger.")
     exclude_seen: bool = Field(False, description="Never recommend what the history holds.")
     batch_size: Positive = Field(64, description="Requests decoded at once.")
+    users_per_part: Positive = Field(
+        4096, description="All users: users of one part, the unit that is kept when the work is killed and that a worker takes."
+    )
     device: str = Field("auto", description="'auto', 'cpu', 'cuda'...")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -49,15 +49,28 @@ def quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
+@contextmanager
+def muted_progress() -> Iterator[None]:
+    """Bars that are begun inside stay silent: part of a longer work that shows its own."""
+    Bar.muted += 1
+    try:
+        yield
+    finally:
+        Bar.muted -= 1
+
+
 class Bar:
     """A running count; made by ``progress``."""
+
+    muted: ClassVar[int] = 0
 
     def __init__(self, name: str, total: int | None) -> None:
         self._name, self._total, self._done = name, total, 0
         self._note = ""
         self._rich: RichProgress | None = None
         self._began = self._spoke = time.monotonic()
-        if console.is_terminal:
+        self._silent = Bar.muted > 0
+        if console.is_terminal and not self._silent:
             self._rich = RichProgress(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                 TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console, transient=True,
@@ -71,7 +84,7 @@ class Bar:
         self._note = note or self._note
         if self._rich is not None:
             self._rich.update(self._task, advance=n, note=self._note)
-        elif time.monotonic() - self._spoke >= _PLAIN_SECONDS:
+        elif not self._silent and time.monotonic() - self._spoke >= _PLAIN_SECONDS:
             self._spoke = time.monotonic()
             of = f"/{self._total}" if self._total else ""
             elapsed = self._spoke - self._began

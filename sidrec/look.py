@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ def look_at(path: Path, rows: int, task: str = "", console: Console | None = Non
     if path.is_dir():
         _look_at_folder(path, rows, task, console)
     elif path.suffix == ".parquet":
-        _look_at_table(path, rows, task, console)
+        _look_at_table([path], path.name, rows, task, console)
     elif path.suffix == ".safetensors":
         _look_at_tensors(path, console)
     elif path.suffix in (".json", ".jsonl", ".md", ".txt", ".csv", ".toml", ".jinja"):
@@ -47,9 +49,8 @@ def _look_at_folder(path: Path, rows: int, task: str, console: Console) -> None:
         console.print(Text(f"config: {_spelled(manifest.config)}", style="dim"))
         for name in manifest.files:
             console.print(Text(f"  {manifest.files[name].bytes:>12,} bytes  {name}"))
-        for name in manifest.files:
-            if name.endswith(".parquet"):
-                _look_at_table(path / name, rows, task, console)
+        for group, files in tables(list(manifest.files)).items():
+            _look_at_table([path / name for name in files], group, rows, task, console)
         return
     known = [stage for stage in STAGES.values() if (path / stage.folder).exists()]
     if not known:
@@ -62,11 +63,25 @@ def _look_at_folder(path: Path, rows: int, task: str, console: Console) -> None:
     console.print(Text(f"look closer: sidrec look {path / known[-1].folder}", style="dim"))
 
 
-def _look_at_table(path: Path, rows: int, task: str, console: Console) -> None:
-    lazy = pl.scan_parquet(path)
+def tables(names: Sequence[str]) -> dict[str, list[str]]:
+    """Parquet files, those that are numbered parts of one table together.
+
+    >>> tables(["counts.json", "part-00000.parquet", "part-00001.parquet", "test.parquet"])
+    {'part-*.parquet': ['part-00000.parquet', 'part-00001.parquet'], 'test.parquet': ['test.parquet']}
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        if name.endswith(".parquet"):
+            groups.setdefault(re.sub(r"-\d{5}\.parquet$", "-*.parquet", name), []).append(name)
+    return groups
+
+
+def _look_at_table(paths: Sequence[Path], name: str, rows: int, task: str, console: Console) -> None:
+    lazy = pl.scan_parquet(list(paths))
     schema = lazy.collect_schema()
     total = lazy.select(pl.len()).collect().item()
-    console.print(Text(f"\n{path.name}: {total:,} rows", style="bold"))
+    parts = f" in {len(paths):,} files" if len(paths) > 1 else ""
+    console.print(Text(f"\n{name}: {total:,} rows{parts}", style="bold"))
     if c.MESSAGES in schema:
         chosen = lazy.filter(pl.col(c.TASK) == task) if task else lazy
         _conversations(chosen.head(rows).collect(), console)

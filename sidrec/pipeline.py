@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from sidrec.vocabulary import REC, SidVocabulary
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from sidrec.scoring import Batch
 
 CONFIG_FILE = "config.json"
 _TOKENIZER_ROWS = 20_000  # conversations of each task that the tiny model's tokenizer is trained on
@@ -203,27 +206,12 @@ def train_full(run: Run) -> None:
     _stage(run, "train-full", settings, make)
 
 
-def recommend(run: Run, k: int | None = None, exclude_seen: bool | None = None) -> None:
-    """What every user of the log may buy next -> ``7-recommendations``; not part of ``run_all``."""
-    from sidrec import catalogue
-    from sidrec.answer import Answerer
-    from sidrec.asking import Options
+def recommend(run: Run, batch: Batch | None = None) -> None:
+    """What every user of the log, or of a file, may buy next -> ``7-recommendations``; not part of ``run_all``."""
+    from sidrec.scoring import Batch, score_users
 
-    config = run.config.recommend
-    changes = {"k": k or config.k, "exclude_seen": config.exclude_seen if exclude_seen is None else exclude_seen}
-    config = config.model_copy(update=changes)
-
-    def make(folder: Path) -> None:
-        answerer = Answerer.open(run)
-        histories = [row.tolist() for row in answerer.corpus.histories_until("test")]
-        ranked = answerer.rank_histories(histories, config.k, Options(exclude_seen=config.exclude_seen))
-        users = answerer.corpus.histories[c.USER_ID].to_list()
-        short = sum(len(answer.items) < config.k for answer in ranked)
-        storage.save_recommendations(folder, users, ranked)
-        say(f"  {config.k} items for each of {len(users):,} users" + (f"; fewer eligible for {short:,}" if short else ""))
-
-    grown = catalogue.content(run)
-    _stage(run, "recommend", config.model_dump(mode="json"), make, {catalogue.FOLDER: grown} if grown else None)
+    batch = batch or Batch()
+    _stage(run, "recommend", batch.settings(run), partial(score_users, run, batch), batch.sources(run))
 
 
 def evaluate(run: Run) -> None:
@@ -232,7 +220,7 @@ def evaluate(run: Run) -> None:
 
     settings = {
         "evaluate": run.config.evaluate.model_dump(mode="json"),
-        "recommend": run.config.recommend.model_dump(mode="json"),
+        "recommend": run.config.recommend.model_dump(mode="json", exclude={"users_per_part"}),
     }
     _stage(run, "evaluate", settings, lambda folder: measure(run, folder))
 

@@ -11,21 +11,8 @@ import sidrec
 
 ROOT = Path(sidrec.__file__).parent
 ROOMS = sorted(p.name for p in ROOT.iterdir() if p.is_dir() and (p / "__init__.py").exists())
-CORRIDOR = {
-    "asking",
-    "shown",
-    "pipeline",
-    "cli",
-    "cli_codes",
-    "catalogue",
-    "answer",
-    "measure",
-    "look",
-    "doctor",
-    "demo",
-    "results",
-    "__main__",
-}
+CORRIDOR = {"pipeline", "cli", "cli_codes", "catalogue", "answer", "measure", "look", "doctor", "demo", "results", "__main__"}
+CORRIDOR |= {"scoring", "users"}
 FOUNDATION = {p.stem for p in ROOT.glob("*.py")} - CORRIDOR - {"__init__"}
 ALLOWED = {("serve", "recommend")}
 

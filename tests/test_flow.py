@@ -107,14 +107,13 @@ def test_the_model_is_a_plain_hugging_face_folder(run: pipeline.Run) -> None:
 
 def test_recommendations_are_real_distinct_items(run: pipeline.Run) -> None:
     from sidrec.answer import Answerer
-    from sidrec.asking import Options
 
     answerer = Answerer.open(run)
     ids = answerer.corpus.items["item_id"].to_list()
     user = answerer.corpus.histories["user_id"][0]
     answers = [
         answerer.for_user(user, 10),
-        answerer.for_history(ids[:3], 10, Options(exclude_seen=True)),
+        answerer.for_history(ids[:3], 10, exclude_seen=True),
         answerer.for_text("grain-free food for a senior cat", 10),
         answerer.for_item(ids[0], 10),
     ]
@@ -134,8 +133,10 @@ def test_recommendations_are_real_distinct_items(run: pipeline.Run) -> None:
 
 
 def test_recommendations_for_all_users(run: pipeline.Run) -> None:
-    pipeline.recommend(run, k=4, exclude_seen=True)
-    frame = pl.read_parquet(run.folder("recommend") / "recommendations.parquet")
+    from sidrec.scoring import Batch
+
+    pipeline.recommend(run, Batch(k=4, exclude_seen=True))
+    frame = storage.scan_recommendations(run.folder("recommend")).collect()
     corpus = storage.load_corpus(run.folder("ingest"))
     assert frame.height == 4 * corpus.histories.height
     assert frame.group_by("user").agg(pl.col("item_index").n_unique())["item_index"].to_list() == [4] * corpus.histories.height

@@ -7,6 +7,7 @@ from sidrec.ingest.problems import Problem
 from sidrec.ingest.sources import source_files
 from sidrec.ingest.stage import ingest
 from sidrec.ingest.template import config_toml
+from sidrec.ingest.users import read_users
 
 __all__ = [
     "Inspection",
@@ -18,5 +19,6 @@ __all__ = [
     "ingest",
     "inspect",
     "read_given",
+    "read_users",
     "source_files",
 ]
