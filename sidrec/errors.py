@@ -34,6 +34,12 @@ class ArtifactError(SidrecError):
     exit_code: ClassVar[int] = 4
 
 
+class BusyError(SidrecError):
+    """More is asked at once than is answered in time: the same request may be sent again a little later."""
+
+    exit_code: ClassVar[int] = 6
+
+
 class MissingExtraError(SidrecError):
     """An optional dependency is not installed."""
 

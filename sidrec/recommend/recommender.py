@@ -195,6 +195,20 @@ class Recommender:
                     bar.advance(len(batch))
         return [answer for answer in answers if answer is not None]
 
+    def answer_each(self, requests: Sequence[Request], k: Sequence[int], beams: Sequence[int]) -> list[Ranked]:
+        """``answer`` where every request has its own ``k`` and ``beams``, decoded together as far as the search can."""
+        widths = [max(own, wide) for _, own, wide in zip(requests, k, beams, strict=True)]
+        if self._engine is not None and requests and not _caps(requests) and min(k) > 0 and min(beams) > 0:
+            check_prompts(self.model, [request.prompt for request in requests], behind=1 + self.vocabulary.levels)
+            alive = Alive.of(self.trie, requests, self._counts)
+            if alive.totals().all():
+                return self._static(requests, alive, k, widths)
+        answers: dict[int, Ranked] = {}
+        for pair in dict.fromkeys(zip(k, widths, strict=True)):
+            rows = [row for row, own in enumerate(zip(k, widths, strict=True)) if own == pair]
+            answers.update(zip(rows, self.answer([requests[row] for row in rows], *pair), strict=True))
+        return [answers[row] for row in range(len(requests))]
+
     def explain(self, request: Request, k: int, beams: int) -> Explanation:
         """The answer to one request as ``answer`` gives it, and the tree of all that was considered on the way."""
         width = max(beams, k)
