@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from sidrec import __version__
+from sidrec import __version__, cli_codes
 from sidrec.config import Engine, RunConfig, UnknownItems
 from sidrec.configfile import load_config
 from sidrec.errors import ConfigError, SidrecError
@@ -26,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
+
+app.add_typer(cli_codes.app, name="codes", rich_help_panel="Use a run")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Config file (TOML) of the run.")]
 RunOption = Annotated[Path | None, typer.Option("--run", "-r", help="Folder of the run; default: runs/NAME.")]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from sidrec import columns as c
 from sidrec.config import EmbedConfig
@@ -43,6 +44,15 @@ def embed(items: pl.DataFrame, config: EmbedConfig, seed: int, workspace: Path) 
         raise DataError("all items are cold, so there is no text to learn from: lower ingest.cold_share")
     learned = TfidfEncoder.fit(warm, config.dimension, seed)
     return ItemVectors(np.ascontiguousarray(learned.encode(texts))), learned
+
+
+def encode_items(items: pl.DataFrame, encoder: ItemEncoder, config: EmbedConfig) -> NDArray[np.float32]:
+    """Unit vectors, float32 ``(N, D)``, of items (``ITEM_SCHEMA`` frame) that the encoder did not learn from.
+
+    Raises:
+        DataError: an item has no text.
+    """
+    return encoder.encode(item_texts(items, config))
 
 
 def load_encoder(folder: Path, config: EmbedConfig) -> ItemEncoder:

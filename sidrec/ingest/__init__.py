@@ -1,5 +1,6 @@
 """Read a catalogue and a purchase log, clean, filter and split them: from files to a ``Corpus``."""
 
+from sidrec.ingest.additions import read_additions, read_ids
 from sidrec.ingest.given import given_files, read_given
 from sidrec.ingest.guess import TablesGuess, guess_tables
 from sidrec.ingest.inspection import Inspection, inspect
@@ -18,7 +19,9 @@ __all__ = [
     "guess_tables",
     "ingest",
     "inspect",
+    "read_additions",
     "read_given",
+    "read_ids",
     "read_users",
     "source_files",
 ]

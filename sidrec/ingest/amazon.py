@@ -90,15 +90,21 @@ def read_amazon(meta: Path, interactions: Path) -> RawTables:
     Raises:
         DataError: a file cannot be read or lacks a column of the data set.
     """
-    items = read_table(meta, dict.fromkeys((*_FIELDS.values(), _DETAILS, _MAIN), _KEY))
-    raw = raw_items(items.frame, _FIELDS)
+    items, source = read_products(meta)
     log = read_table(interactions, dict.fromkeys(("user_id", PRODUCT, "timestamp"), _KEY))
-    return RawTables(
-        raw.with_columns(_brands(raw[c.BRAND], items.frame[_DETAILS]), _categories(raw[c.CATEGORY], items.frame[_MAIN])),
-        raw_interactions(log.frame, "user_id", PRODUCT, "timestamp"),
-        Source.of(items),
-        Source.of(log),
-    )
+    return RawTables(items, raw_interactions(log.frame, "user_id", PRODUCT, "timestamp"), source, Source.of(log))
+
+
+def read_products(meta: Path) -> tuple[pl.DataFrame, Source]:
+    """The raw items of a metadata file (see ``RawTables``).
+
+    Raises:
+        DataError: the file cannot be read or lacks a column of the data set.
+    """
+    table = read_table(meta, dict.fromkeys((*_FIELDS.values(), _DETAILS, _MAIN), _KEY))
+    raw = raw_items(table.frame, _FIELDS)
+    brands, categories = _brands(raw[c.BRAND], table.frame[_DETAILS]), _categories(raw[c.CATEGORY], table.frame[_MAIN])
+    return raw.with_columns(brands, categories), Source.of(table)
 
 
 def _brands(store: pl.Series, details: pl.Series) -> pl.Series:

@@ -15,9 +15,8 @@ from safetensors.numpy import load_file
 
 from sidrec.config import GivenVectors, IngestConfig
 from sidrec.errors import ConfigError, DataError
-from sidrec.ingest.amazon import PRODUCT
 from sidrec.ingest.formats import require_file
-from sidrec.ingest.sources import source_files
+from sidrec.ingest.sources import id_column, source_files
 from sidrec.ingest.tables import read_table
 from sidrec.ingest.values import as_ids
 
@@ -92,7 +91,7 @@ def _read_array(path: Path) -> tuple[list[str], NDArray[np.floating[Any]]]:
 
 def _read_lists(given: GivenVectors, path: Path, config: IngestConfig) -> tuple[list[str], NDArray[np.floating[Any]]]:
     column = given.column or given.name
-    key = {"tables": config.tables.columns.item_id, "amazon-2023": PRODUCT}.get(config.source, "item_id")
+    key = id_column(config)
     table = read_table(path, {key: "ingest.tables.columns.item_id", column: f"embed.given, column of {given.name!r},"})
     frame = pl.DataFrame({"id": as_ids(table.frame[key]), "vector": _lists(table.frame[column], path)})
     frame = frame.filter(pl.col("id").is_not_null() & pl.col("vector").list.len().gt(0).fill_null(False))

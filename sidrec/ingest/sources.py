@@ -8,13 +8,13 @@ import polars as pl
 
 from sidrec import columns as c
 from sidrec.config import ColumnMap, IngestConfig, TablesSource
-from sidrec.ingest.amazon import amazon_files, read_amazon
+from sidrec.ingest.amazon import PRODUCT, amazon_files, read_amazon
 from sidrec.ingest.formats import format_of, require_file
 from sidrec.ingest.raw import RawTables, Source, raw_interactions, raw_items
 from sidrec.ingest.rows import AT
 from sidrec.ingest.tables import read_table
 
-_ITEM_FIELDS = (c.ITEM_ID, c.TITLE, c.DESCRIPTION, c.FEATURES, c.BRAND, c.CATEGORY, c.PRICE)
+ITEM_FIELDS = (c.ITEM_ID, c.TITLE, c.DESCRIPTION, c.FEATURES, c.BRAND, c.CATEGORY, c.PRICE)
 
 
 def source_files(config: IngestConfig) -> list[Path]:
@@ -54,9 +54,7 @@ def read_source(config: IngestConfig, seed: int) -> RawTables:
 
 def _tables(config: TablesSource, items_path: Path, interactions_path: Path) -> RawTables:
     names = config.columns
-    fields = {name: getattr(names, name) for name in _ITEM_FIELDS if getattr(names, name)}
-    wanted = dict.fromkeys(names.attributes, _key("attributes")) | {column: _key(name) for name, column in fields.items()}
-    items = read_table(items_path, wanted)
+    items, items_source = read_items(config, items_path)
     item = names.interaction_item_id or names.item_id
     wanted = {
         names.user_id: _key("user_id"),
@@ -66,13 +64,31 @@ def _tables(config: TablesSource, items_path: Path, interactions_path: Path) -> 
         wanted[names.timestamp] = _key("timestamp")
     interactions = read_table(interactions_path, wanted)
     return RawTables(
-        raw_items(items.frame, fields, config.category_separator, names.attributes),
+        items,
         raw_interactions(interactions.frame, names.user_id, item, names.timestamp),
-        Source.of(items),
+        items_source,
         Source.of(interactions),
         timed=bool(names.timestamp),
         attributes=names.attributes,
     )
+
+
+def read_items(config: TablesSource, path: Path) -> tuple[pl.DataFrame, Source]:
+    """The raw items (see ``RawTables``) of a table with the columns that the config names.
+
+    Raises:
+        DataError: the file or a column is missing, or the file cannot be read.
+    """
+    names = config.columns
+    fields = {name: getattr(names, name) for name in ITEM_FIELDS if getattr(names, name)}
+    wanted = dict.fromkeys(names.attributes, _key("attributes")) | {column: _key(name) for name, column in fields.items()}
+    table = read_table(path, wanted)
+    return raw_items(table.frame, fields, config.category_separator, names.attributes), Source.of(table)
+
+
+def id_column(config: IngestConfig) -> str:
+    """What the column of item ids is called in a table of items."""
+    return {"tables": config.tables.columns.item_id, "amazon-2023": PRODUCT}.get(config.source, c.ITEM_ID)
 
 
 def _key(field: str) -> str:
@@ -86,7 +102,7 @@ def _demo(config: IngestConfig, seed: int) -> RawTables:
     items, log = (frame.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(AT)) for frame in (items, log))
     own = ColumnMap()
     return RawTables(
-        raw_items(items, {name: name for name in _ITEM_FIELDS if name in items.columns}, ">", ATTRIBUTES),
+        raw_items(items, {name: name for name in ITEM_FIELDS if name in items.columns}, ">", ATTRIBUTES),
         raw_interactions(log, own.user_id, own.item_id, own.timestamp),
         Source("demo items", "demo items", items.height),
         Source("demo interactions", "demo interactions", log.height),

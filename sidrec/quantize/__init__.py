@@ -1,6 +1,7 @@
 """Vectors to semantic IDs."""
 
 from sidrec.quantize.behaviour import behaviour_vectors
+from sidrec.quantize.codebook import Codebook
 from sidrec.quantize.collisions import mean_residual, move_collisions
 from sidrec.quantize.frozen import load_quantizer
 from sidrec.quantize.fusion import Fusion
@@ -13,6 +14,7 @@ from sidrec.quantize.stage import Quantized, quantize
 from sidrec.quantize.ties import break_ties
 
 __all__ = [
+    "Codebook",
     "Fusion",
     "Quantized",
     "Registry",

@@ -33,8 +33,9 @@ def hash_of(item_id: str) -> int:
 LEARNED = {f"P{i:04}": learned(f"P{i:04}") for i in range(400)}
 
 
-def other_codes(ids: list[str]) -> list[list[int]]:
-    return [[(LEARNED[item][1] + step) % SIZES[1] for step in range(1, SIZES[1])] for item in ids]
+def other_codes(ids: list[str]) -> list[tuple[list[int], int]]:
+    """All other codes of the level, in a fixed order; the first of them is near."""
+    return [([(LEARNED[item][1] + step) % SIZES[1] for step in range(1, SIZES[1])], 1) for item in ids]
 
 
 def seated(taken: np.ndarray, ids: list[str]) -> np.ndarray:
@@ -50,9 +51,8 @@ def rebuilt(registry: Registry, ids: list[str]) -> Registry:
 
 
 def first(ids: list[str]) -> Registry:
-    codes, size = break_ties(np.array([LEARNED[item] for item in ids], np.int32), ids, TIE_CODES)
-    assert size == TIE_CODES
-    return Registry.first(ids, ItemCodes(codes, (*SIZES[:2], size)), [f"text of {item}" for item in ids], 0.25)
+    codes = seated(np.empty((0, 3), np.int32), ids)
+    return Registry.first(ids, ItemCodes(codes, SIZES), [f"text of {item}" for item in ids], 0.25)
 
 
 class Told:
@@ -159,10 +159,10 @@ def test_one_by_one_or_all_at_once_seat_items_alike(ids: list[str], cut: int) ->
 
 def test_a_full_group_sends_the_next_item_to_its_next_nearest_code() -> None:
     taken = np.array([[1, 2, 0], [1, 2, 1], [1, 5, 0], [1, 5, 1]], np.int32)
-    codes = seat(taken, np.array([[1, 2]], np.int32), 2, lambda row: [5, 3], ["new"])
+    codes = seat(taken, np.array([[1, 2]], np.int32), 2, lambda row: ([5, 3], 0), ["new"])
     assert codes.tolist() == [[1, 3, 0]]
     with pytest.raises(DataError, match=r"item 'new' cannot get a code.*\(1, 2\).*sidrec codes drift"):
-        seat(taken, np.array([[1, 2]], np.int32), 2, lambda row: [5], ["new"])
+        seat(taken, np.array([[1, 2]], np.int32), 2, lambda row: ([5], 0), ["new"])
 
 
 def test_an_item_that_left_with_the_catalogue_comes_back_with_it_and_one_retired_by_hand_does_not() -> None:
@@ -214,3 +214,15 @@ def test_a_text_is_everything_but_the_price() -> None:
     for column, value in {"title": "x", "description": "x", "brand": "x"}.items():
         assert text_fingerprints(items.with_columns(pl.lit(value).alias(column)))[0] != before[0]
     assert text_fingerprints(items.with_columns(pl.lit(["a", "b"]).alias("features")))[0] != before[0]
+
+
+def test_seats_without_moves_are_those_of_the_first_build() -> None:
+    ids = sorted(LEARNED)[:40]
+    codes = np.array([LEARNED[item] for item in ids], np.int32)
+    assert np.array_equal(seat(np.empty((0, 3), np.int32), codes, 9, lambda row: ([], 0), ids), break_ties(codes, ids, 9)[0])
+
+
+def test_an_item_moves_to_a_near_code_that_nobody_has_before_it_ties() -> None:
+    taken = np.array([[1, 2, 0], [1, 5, 0]], np.int32)
+    learned = np.array([[1, 2]] * 3, np.int32)
+    assert seat(taken, learned, 4, lambda row: ([5, 3, 0], 2), ["a", "b", "c"]).tolist() == [[1, 3, 0], [1, 2, 1], [1, 2, 2]]

@@ -1,0 +1,92 @@
+"""``sidrec codes``: the life of a catalogue whose codes a model has learned."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from sidrec.errors import ConfigError
+
+app = typer.Typer(
+    help="Add items, retire them, compare codes: a catalogue grows for a year and no code moves.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+RunOption = Annotated[Path, typer.Option("--run", "-r", help="Folder of a run with codes.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+IdsOption = Annotated[
+    str, typer.Option("--ids", metavar="ID,ID|FILE", help="Item ids, or a text file with one a line, or a table with item ids.")
+]
+
+
+class OnChange(StrEnum):
+    """What happens to an item of the file that the catalogue has with other text."""
+
+    refuse = "refuse"
+    update = "update"
+
+
+@app.command()
+def add(
+    run: RunOption,
+    items: Annotated[Path, typer.Option("--items", "-i", help="CSV, TSV, JSONL or Parquet, with the columns of the run.")],
+    on_change: Annotated[
+        OnChange, typer.Option(help="An item that exists with other text: refuse the file, or take its text and keep the code.")
+    ] = OnChange.refuse,
+    vectors: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="Given vectors of the new items, where embed.given names another file."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """New items get codes from the frozen codebook and can be recommended at once."""
+    from sidrec import grow
+    from sidrec.pipeline import Run
+
+    files: dict[str, Path] = {}
+    for entry in vectors or []:
+        name, equals, file = entry.partition("=")
+        if not (name and equals and file):
+            raise ConfigError(f"--vectors {entry!r}: expected NAME=FILE, e.g. --vectors image=new-images.parquet")
+        files[name] = Path(file)
+    done = grow.add(Run.open(run), items, on_change.value, files)
+    if as_json:
+        typer.echo(json.dumps(done.as_json(), ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    for line, style in done.lines():
+        console.print(Text(line, style=style), soft_wrap=True)
+
+
+@app.command()
+def retire(run: RunOption, ids: IdsOption, as_json: JsonOption = False) -> None:
+    """Items that are never recommended again; they keep their codes, for old histories."""
+    _step("retire", run, ids, as_json)
+
+
+@app.command()
+def restore(run: RunOption, ids: IdsOption, as_json: JsonOption = False) -> None:
+    """Retired items, on offer again."""
+    _step("restore", run, ids, as_json)
+
+
+def _step(action: str, run: Path, ids: str, as_json: bool) -> None:
+    from sidrec import grow
+    from sidrec.ingest import read_ids
+    from sidrec.pipeline import Run
+
+    opened = Run.open(run)
+    item_ids = read_ids(ids, opened.config.ingest)
+    after = (grow.retire if action == "retire" else grow.restore)(opened, item_ids)
+    on_offer = int(after.registry.offered().sum())
+    if as_json:
+        found = {"version": after.version, "items": len(item_ids), "rows": after.registry.n_rows, "on_offer": on_offer}
+        typer.echo(json.dumps(found))
+    else:
+        typer.echo(f"version {after.version}: {on_offer:,} of {after.registry.n_rows:,} items are on offer")
