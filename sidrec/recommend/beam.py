@@ -12,6 +12,7 @@ Shapes: B requests, W beams, M candidates a beam (the most children of any), d l
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,13 +53,20 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What one request met at one level, for who wants to see the search: ``(W, M)``, and the places kept ``(W',)``."""
+    """What request 0 met at one level, for who wants to see the search: ``(W, M)``, and the places kept of ``W * M``."""
 
     node: NDArray[np.int64]
     real: NDArray[np.bool_]
     log_prob: NDArray[np.float32]
     total: NDArray[np.float32]
-    kept: NDArray[np.int64]
+    kept: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, child: Tensor, count: NDArray[np.int64], log_prob: Tensor | None, total: Tensor) -> Looked:
+        node = child[0].cpu().numpy().copy()
+        real = np.arange(node.shape[1]) < count[0][:, None]
+        certain = np.zeros(node.shape, dtype=np.float32)
+        return cls(node, real, certain if log_prob is None else log_prob[0].cpu().numpy(), total[0].cpu().numpy().copy())
 
 
 @dataclass(frozen=True)
@@ -113,29 +121,30 @@ class Search:
         ``beams`` is at least ``k``; each request has an eligible item. ``caps``: request to depth to most items of a prefix.
         ``looked`` is filled for request 0, a level at a time.
         """
-        live = LiveNodes.of(alive, self.leaves, branches.device)
-        capped = {row: Capped(self.trie, limits, []) for row, limits in (caps or {}).items()}
-        beam = Paths.root(alive.requests, branches.device)
-        bound = torch.full((alive.requests,), DEAD, device=branches.device)  # the best score ever pruned
-        for level in range(self.trie.depth):
-            first = self.children[level][beam.node].long()
-            count = self.children[level][beam.node + 1].long() - first
-            count = torch.where(beam.score > DEAD, count, 0)
-            child = first[..., None] + torch.arange(int(count.max()), device=branches.device)
-            real = child < (first + count)[..., None]
-            child = torch.where(real, child, 0)
-            if level < self.trie.levels:
-                code = self.codes[level][child].long()
-                log_prob = self._log_probs(level, branches, beam, count, code, real)
-                token = code + self.first_ids[level]
-            else:  # the items of a shared semantic ID: nothing is left for the model to say
-                log_prob, token = torch.zeros(child.shape, device=branches.device), None
-            total = beam.score[..., None] + log_prob
+        device, trie = branches.device, self.trie
+        live = LiveNodes.of(alive, self.leaves, device)
+        capped = {row: Capped(trie, limits, []) for row, limits in (caps or {}).items()}
+        paths = Paths.root(alive.requests)
+        bound = np.full(alive.requests, DEAD, dtype=np.float32)  # the best score ever pruned
+        for level in range(trie.depth):
+            first, count = paths.children(trie, level)
+            widest = int(count.max())
+            nth = torch.arange(widest, device=device)
+            child = torch.from_numpy(first).to(device)[..., None] + nth
+            real = None
+            if bool((count < widest).any()):
+                real = nth < torch.from_numpy(count).to(device)[..., None]
+                child.clamp_(max=trie.width(level + 1) - 1)
+            log_prob = self._log_probs(level, branches, paths, count, child, real) if level < trie.levels else None
+            total = torch.from_numpy(paths.score).to(device)[..., None]
+            total = total.expand(child.shape).clone() if log_prob is None else total + log_prob
+            if looked is not None and level < trie.levels:
+                looked.append(Looked.of(child, count, log_prob, total))
             allowed = live.of_nodes(level + 1, child)
-            usable = (total if looked is None else total.clone()).masked_fill_(
-                ~(real if allowed is None else real & allowed), DEAD
-            )
-            last = level == self.trie.depth - 1
+            for usable in (real, allowed):
+                if usable is not None:
+                    total.masked_fill_(~usable, DEAD)
+            last = level == trie.depth - 1
             width = k if last else beams
 
             def rank(child: Tensor = child, last: bool = last) -> Tensor:
@@ -143,51 +152,67 @@ class Search:
                 # depends on the other requests of the batch, so position decides nothing.
                 return (self.ranks[child] if last else child).flatten(1)
 
-            at, score, left = best(usable.flatten(1), rank, width)
+            at, score, left = best(total.flatten(1), rank, width)
             if capped:
-                choose_capped(capped, at, score, usable.flatten(1), rank(), child.flatten(1), level + 1, k, width)
+                choose_capped(capped, at, score, total.flatten(1), rank(), child.flatten(1), level + 1, k, width)
             if not last:
-                bound = torch.maximum(bound, left)
-            if looked is not None and level < self.trie.levels:
-                kept = at[0][score[0] > DEAD]
-                looked.append(Looked(*(x.cpu().numpy() for x in (child[0], real[0], log_prob[0], total[0], kept))))
-            beam = beam.step(at, score, child, log_prob, token)
-        return self._found(beam, bound, capped)
+                bound = np.maximum(bound, left)
+            if looked is not None and level < trie.levels:
+                looked[-1].kept.extend(at[0][score[0] > DEAD].tolist())
+            parent = at // widest
+            node = np.take_along_axis(first, parent, 1) + at % widest
+            step = np.zeros_like(score)
+            if log_prob is not None:
+                step = log_prob.flatten(1).gather(1, torch.from_numpy(at).to(device)).cpu().numpy()
+            token = None  # the items of a shared semantic ID are told apart by no code
+            if level < trie.levels:
+                node = np.where(score > DEAD, node, 0)
+                token = trie.codes[level][node].astype(np.int64) + self.first_ids[level]
+            paths = paths.step(parent, node, score, step, token)
+        return self._found(paths, bound, capped)
 
-    def _found(self, beam: Paths, bound: Tensor, capped: Mapping[int, Capped]) -> Found:
-        order = torch.argsort(self.ranks[beam.node], dim=1)
-        score, by_score = torch.sort(beam.score.gather(1, order), dim=1, descending=True, stable=True)
-        order = order.gather(1, by_score)
-        position = beam.node.gather(1, order)
-        levels = beam.steps.gather(1, order[..., None].expand(-1, -1, self.trie.levels))
-        worst = torch.where(score > DEAD, score, torch.inf).amin(1)
-        exact = ((bound < worst - SLACK) | (bound == DEAD)).cpu().numpy()
-        positions, scores = position.cpu().numpy(), score.cpu().numpy()
+    def _found(self, paths: Paths, bound: NDArray[np.float32], capped: Mapping[int, Capped]) -> Found:
+        order = np.lexsort((self.trie.ranks[paths.node], -paths.score), axis=1)
+        score = np.take_along_axis(paths.score, order, 1)
+        position = np.take_along_axis(paths.node, order, 1)
+        levels = np.take_along_axis(paths.steps, order[..., None], 1)
+        worst = np.where(score > DEAD, score, np.inf).min(1)
+        exact = (bound < worst - SLACK) | (bound == DEAD)
         for row, own in capped.items():
-            here = scores[row] > DEAD
-            exact[row] = own.is_exact(scores[row][here], positions[row][here], SLACK)
-        return Found(self.trie.items[positions], scores, levels.cpu().numpy(), exact)
+            here = score[row] > DEAD
+            exact[row] = own.is_exact(score[row][here], position[row][here], SLACK)
+        return Found(self.trie.items[position], score, levels, exact)
 
-    def _log_probs(self, level: int, branches: Branches, beam: Paths, count: Tensor, code: Tensor, real: Tensor) -> Tensor:
-        """float32 ``(B, W, M)``: log-probability of each candidate given its beam, at most 0."""
+    def _log_probs(
+        self, level: int, branches: Branches, paths: Paths, count: NDArray[np.int64], child: Tensor, real: Tensor | None
+    ) -> Tensor | None:
+        """float32 ``(B, W, M)``: log-probability of each candidate given its beam, at most 0; ``None``: all are certain."""
         # Over the valid codes alone an only child is certain: the model need not be asked, nor read the code yet.
         asked = count > (1 if self.normaliser == "valid" else 0)
-        log_probs = torch.zeros(code.shape, device=code.device)
-        if not bool(asked.any()):
-            return log_probs
-        hidden = branches.last[asked.nonzero()[:, 0]] if level == 0 else beam.read(branches, asked)
+        rows = np.flatnonzero(asked)
+        if not rows.size:
+            return None
+        code, some = self.codes[level][child].flatten(0, 1).long(), None
+        if rows.size < asked.size:
+            some = torch.from_numpy(rows).to(child.device)
+            code = code[some]
+        hidden = paths.read(branches, asked) if level else branches.last if some is None else branches.last[some]
         start = self.first_ids[level]
-        code, real = code[asked], real[asked]
         if self.normaliser == "valid":
             logits = self.decoder.logits(hidden, start, start + self.trie.sizes[level])
-            picked = logits.gather(1, code).masked_fill_(~real, DEAD)
+            picked = logits.gather(1, code)
+            if real is not None:
+                own = real.flatten(0, 1)
+                picked.masked_fill_(~(own if some is None else own[some]), DEAD)
             norm = torch.logsumexp(picked, dim=1)
         else:
             picked, norm = self._full(hidden, code + start)
-        if not bool(torch.isfinite(norm).all()):
+        if not math.isfinite(float(norm.sum())):
             raise ArtifactError("the model's logits are not finite numbers: its training diverged or its weights are damaged")
-        log_probs[asked] = (picked - norm[:, None]).clamp_(max=0.0)  # rounding must not let a code outdo its prefix
-        return log_probs
+        found = picked.sub_(norm[:, None]).clamp_(max=0.0)  # rounding must not let a code outdo its prefix
+        if some is None:
+            return found.view(child.shape)
+        return torch.zeros(asked.size, child.shape[2], device=child.device).index_copy_(0, some, found).view(child.shape)
 
     def _full(self, hidden: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of ``token`` and the logarithm of the whole vocabulary's sum, a few rows at a time."""

@@ -20,23 +20,25 @@ from sidrec.recommend.trie import Trie
 DEAD = float("-inf")
 
 
-def best(score: Tensor, rank: Callable[[], Tensor], width: int) -> tuple[Tensor, Tensor, Tensor]:
+def best(
+    score: Tensor, rank: Callable[[], Tensor], width: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
     """Positions and scores ``(B, W)`` of the highest of ``score (B, C)``, and the best score left out ``(B,)``.
 
     Equal ones by the lower ``rank()`` (B, C); dead ones last, and at least one column.
     """
-    kept, at = torch.topk(score, min(width + 1, score.shape[1]), dim=1)
+    kept, at = (x.cpu().numpy() for x in torch.topk(score, min(width + 1, score.shape[1]), dim=1))
     width = max(1, min(width, int((kept > DEAD).sum(1).max())))
     if kept.shape[1] == width:
-        return at, kept, torch.full_like(kept[:, 0], DEAD)
+        return at, kept, np.full(len(kept), DEAD, dtype=np.float32)
     left = kept[:, width]
     at, kept = at[:, :width], kept[:, :width]
     # topk is free in its choice among equals; where it had one, choose again by a full stable sort (ten times slower).
     if bool(((left == kept[:, -1]) & (left > DEAD)).any()):
         by_rank = torch.argsort(rank(), dim=1)
         by_score = torch.argsort(score.gather(1, by_rank), dim=1, descending=True, stable=True)
-        at = by_rank.gather(1, by_score[:, :width])
-        kept = score.gather(1, at)
+        chosen = by_rank.gather(1, by_score[:, :width])
+        at, kept = chosen.cpu().numpy(), score.gather(1, chosen).cpu().numpy()
     return at, kept, left
 
 
@@ -110,8 +112,8 @@ def _nth_of_its_kind(kind: NDArray[np.integer]) -> NDArray[np.int64]:
 
 def choose_capped(
     capped: Mapping[int, Capped],
-    at: Tensor,
-    kept: Tensor,
+    at: NDArray[np.int64],
+    kept: NDArray[np.float32],
     score: Tensor,
     rank: Tensor,
     node: Tensor,
@@ -125,7 +127,7 @@ def choose_capped(
     """
     for row, own in capped.items():
         scores, ranks, nodes = (x[row].cpu().numpy() for x in (score, rank, node))
-        chosen = torch.from_numpy(own.choose(scores, ranks, nodes, depth, k, width)).to(at.device)
+        chosen = own.choose(scores, ranks, nodes, depth, k, width)
         at[row], kept[row] = 0, DEAD
         at[row, : len(chosen)] = chosen
-        kept[row, : len(chosen)] = score[row, chosen]
+        kept[row, : len(chosen)] = scores[chosen]

@@ -119,9 +119,9 @@ class Alive:
 
         Few: a node near the root is never emptied by a purchase history, so the search mostly compares with nothing.
         """
+        if not self.rows.size:
+            return self.rows
         keys, taken = self._excluded(depth)
-        if not keys.size:
-            return keys
         width = self.trie.width(depth)
         emptied: NDArray[np.int64] = keys[self._eligible(depth, keys // width, keys % width) == taken]
         return emptied

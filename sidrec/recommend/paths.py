@@ -1,73 +1,90 @@
 """The beams of a batch: where each stands in the trie, what it scored, and which of its codes the model has read.
 
-Shapes: B requests, W beams, M candidates a beam, d levels chosen so far.
+They are few and small, so they live in numpy on the host, whose operations take a fifth of torch's overhead; only what
+is as large as the candidates lives on the model's device.
+
+Shapes: B requests, W beams, d levels chosen so far.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sidrec.recommend.branches import Branches
 from sidrec.recommend.choice import DEAD
+from sidrec.recommend.trie import Trie
 
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """``node`` and ``score`` ``(B, W)``; log-probability, token and cache slot of each code so far ``(B, W, d)``.
+    """``node`` int64 and ``score`` float32 ``(B, W)``; log-probability, token and cache slot of each code ``(B, W, d)``.
 
-    The slot is -1 while the model has not read the code.
+    A dead place has the score ``-inf``. The slot is -1 while the model has not read the code.
     """
 
-    node: Tensor
-    score: Tensor
-    steps: Tensor
-    token: Tensor
-    slot: Tensor
+    node: NDArray[np.int64]
+    score: NDArray[np.float32]
+    steps: NDArray[np.float32]
+    token: NDArray[np.int64]
+    slot: NDArray[np.int64]
 
     @classmethod
-    def root(cls, batch: int, device: torch.device) -> Paths:
-        none = torch.zeros(batch, 1, 0, dtype=torch.long, device=device)
-        node = torch.zeros(batch, 1, dtype=torch.long, device=device)
-        return cls(node, torch.zeros(batch, 1, device=device), none.float(), none, none)
+    def root(cls, batch: int) -> Paths:
+        node, score = np.zeros((batch, 1), dtype=np.int64), np.zeros((batch, 1), dtype=np.float32)
+        none = np.zeros((batch, 1, 0), dtype=np.int64)
+        return cls(node, score, none.astype(np.float32), none, none)
 
-    def step(self, at: Tensor, score: Tensor, child: Tensor, log_prob: Tensor, token: Tensor | None) -> Paths:
-        """The beams at the candidates ``at`` (B, W'), positions in the flat ``(W * M)``; no ``token`` adds no code."""
-        parent = at // child.shape[2]
-        node = torch.where(score > DEAD, child.flatten(1).gather(1, at), 0)
-        behind = parent[..., None].expand(-1, -1, self.token.shape[2])
-        before = [x.gather(1, behind) for x in (self.steps, self.token, self.slot)]
-        if token is None:
-            return Paths(node, score, *before)
-        chosen = token.flatten(1).gather(1, at)[..., None]
-        step = log_prob.flatten(1).gather(1, at)[..., None]
-        new = (step, chosen, torch.full_like(chosen, -1))
-        return Paths(node, score, *(torch.cat(pair, dim=2) for pair in zip(before, new, strict=True)))
+    def children(self, trie: Trie, level: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The first child of each beam and how many it has, int64 ``(B, W)``; a dead one has none."""
+        bounds = trie.children[level]
+        first = bounds[self.node].astype(np.int64)
+        return first, np.where(self.score > DEAD, bounds[self.node + 1] - first, 0)
 
-    def read(self, branches: Branches, asked: Tensor) -> Tensor:
+    def step(
+        self,
+        parent: NDArray[np.int64],
+        node: NDArray[np.int64],
+        score: NDArray[np.float32],
+        step: NDArray[np.float32],
+        token: NDArray[np.int64] | None,
+    ) -> Paths:
+        """The chosen children, all ``(B, W')``; ``parent`` is a place among these beams. No ``token`` adds no code."""
+        row = np.arange(len(node))[:, None]
+        node = np.where(score > DEAD, node, 0)
+        steps, tokens, slots = self.steps[row, parent], self.token[row, parent], self.slot[row, parent]
+        if token is not None:
+            steps = np.concatenate((steps, step[..., None]), axis=2)
+            tokens = np.concatenate((tokens, token[..., None]), axis=2)
+            slots = np.concatenate((slots, np.full((*node.shape, 1), -1)), axis=2)
+        return Paths(node, score, steps, tokens, slots)
+
+    def read(self, branches: Branches, asked: NDArray[np.bool_]) -> Tensor:
         """Let the model read what it has not yet of the beams ``asked`` (B, W); hidden states ``(asked, D)`` of their ends.
 
         Unread tokens of all asked beams stand behind each other in one row a request, so requests with fewer of them
         are padded; a code that was skipped as an only child is read together with the one below it. ``slot`` is
         updated in place.
         """
-        depth = self.token.shape[2]
-        unread = (asked[..., None] & (self.slot < 0)).flatten(1)
+        batch, _, depth = self.token.shape
+        unread = (asked[..., None] & (self.slot < 0)).reshape(batch, -1)
         column = unread.cumsum(1) - 1
-        row, flat = unread.nonzero(as_tuple=True)
+        row, flat = unread.nonzero()
         at = column[row, flat]
         own = branches.used + at
-        self.slot.view(len(asked), -1)[row, flat] = own
-        tokens = torch.zeros(len(asked), int(at.max()) + 1, dtype=torch.long, device=asked.device)
-        below = torch.zeros_like(tokens)
-        tokens[row, at] = self.token.flatten(1)[row, flat]
+        self.slot.reshape(batch, -1)[row, flat] = own
+        tokens = np.zeros((batch, int(at.max()) + 1), dtype=np.int64)
+        below = np.zeros_like(tokens)
+        tokens[row, at] = self.token.reshape(batch, -1)[row, flat]
         level = flat % depth
         below[row, at] = level
-        path = self.slot[row, flat // depth]
-        upwards = torch.arange(depth, device=asked.device) <= level[:, None]
-        sees = torch.where(upwards, path, own[:, None])
-        hidden = branches.append(tokens, below, row[:, None], at[:, None], sees)
-        request, beam = asked.nonzero(as_tuple=True)
-        return hidden[request, column[request, beam * depth + depth - 1]]
+        upwards = np.arange(depth) <= level[:, None]
+        sees = np.where(upwards, self.slot[row, flat // depth], own[:, None])
+        arrays = (tokens, below, row[:, None], at[:, None], sees)
+        hidden = branches.append(*(torch.from_numpy(array).to(branches.device) for array in arrays))
+        request, beam = asked.nonzero()
+        return hidden[torch.from_numpy(request), torch.from_numpy(column[request, beam * depth + depth - 1])]

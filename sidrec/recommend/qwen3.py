@@ -38,10 +38,17 @@ class Layer(NamedTuple):
     def of(cls, layer: Any) -> Layer:
         attention, mlp = layer.self_attn, layer.mlp
         return cls(
-            layer.input_layernorm.weight,
-            *(getattr(attention, name).weight for name in ("q_proj", "k_proj", "v_proj", "q_norm", "k_norm", "o_proj")),
-            layer.post_attention_layernorm.weight,
-            *(getattr(mlp, name).weight for name in ("gate_proj", "up_proj", "down_proj")),
+            before=layer.input_layernorm.weight,
+            query=attention.q_proj.weight,
+            key=attention.k_proj.weight,
+            value=attention.v_proj.weight,
+            query_norm=attention.q_norm.weight,
+            key_norm=attention.k_norm.weight,
+            output=attention.o_proj.weight,
+            between=layer.post_attention_layernorm.weight,
+            gate=mlp.gate_proj.weight,
+            up=mlp.up_proj.weight,
+            down=mlp.down_proj.weight,
         )
 
 
@@ -160,7 +167,8 @@ class Qwen3Branches(Branches):
         """Root mean square of the last axis to one; ``weight`` may be one for each of the last two axes."""
         if x.dtype == torch.float32 and x.device.type == "cpu":  # torch's own is six kernels here, with copies between
             size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-            return (x * size.square_().div_(x.shape[-1]).add_(self._epsilon).rsqrt_()).mul_(weight)
+            scaled: Tensor = x * size.square_().div_(x.shape[-1]).add_(self._epsilon).rsqrt_()
+            return scaled.mul_(weight)
         return F.rms_norm(x, x.shape[-1:], None, self._epsilon) * weight
 
 
