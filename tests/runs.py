@@ -54,9 +54,7 @@ def make_run(path: Path, n_users: int = 50, n_items: int = 40, **recommend: obje
     def save_codes(folder: Path) -> None:
         item_ids = corpus.items[c.ITEM_ID].to_list()
         storage.save_codes(folder, codes, item_ids)
-        Registry.first(item_ids, codes, text_fingerprints(corpus.items), np.zeros(n_items, dtype=np.float32)).save(
-            folder / "registry.parquet"
-        )
+        Registry.first(item_ids, codes, text_fingerprints(corpus.items), 0.5).save(folder / "registry.parquet")
 
     write_stage(run, "quantize", save_codes)
 
