@@ -38,6 +38,9 @@ def parse_config(
             section = merged.get("ingest", {}).get(source) if isinstance(merged.get("ingest"), dict) else None
             if isinstance(section, dict) and (section.get("folder") or source == "tables"):
                 section["folder"] = str(base / str(section.get("folder", "")))
+        quantize = merged.get("quantize")
+        if isinstance(quantize, dict) and quantize.get("keep"):
+            quantize["keep"] = str(base / str(quantize["keep"]))
         embed = merged.get("embed")
         if isinstance(embed, dict) and isinstance(embed.get("given"), list):
             embed["given"] = [_beside(base, entry) for entry in embed["given"]]

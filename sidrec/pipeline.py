@@ -87,55 +87,45 @@ def ingest(run: Run) -> None:
 
 def embed(run: Run) -> None:
     """Item text to unit vectors -> ``2-vectors``."""
-    from sidrec.embed import embed
-    from sidrec.ingest import given_files, read_given
+    from sidrec import vectors
 
-    config = run.config
-
-    def make(folder: Path) -> None:
-        corpus = storage.load_corpus(run.folder("ingest"))
-        for given, path in zip(config.embed.given, files, strict=True):
-            rows = read_given(given, path, config.ingest, corpus.items[c.ITEM_ID].to_list())
-            storage.save_given(folder, given, rows)
-            have = int(rows.any(axis=1).sum())
-            say(f"  {given.name}: {have:,} vectors of width {rows.shape[1]}; {len(rows) - have:,} items have none")
-        workspace = folder / ".batches"
-        workspace.mkdir(exist_ok=True)
-        vectors, encoder = embed(corpus.items, run.config.embed, run.config.seed, workspace)
-        storage.save_vectors(folder, vectors)
-        encoder.save(folder)
-        say(f"  {vectors.vectors.shape[0]:,} vectors of width {vectors.vectors.shape[1]}")
-
-    files = given_files(config.embed.given, config.ingest)
-    sources = {f"given {given.name}": hash_file(path) for given, path in zip(config.embed.given, files, strict=True)}
-    _stage(run, "embed", config.embed.model_dump(mode="json"), make, sources)
+    settings = run.config.embed.model_dump(mode="json")
+    _stage(run, "embed", settings, lambda folder: vectors.write_vectors(run, folder), vectors.sources(run))
 
 
 def quantize(run: Run) -> None:
     """Vectors to semantic IDs -> ``3-codes``."""
-    from sidrec.quantize import Registry, quantize, text_fingerprints, usage_picture
+    from sidrec.keep import carried, kept
+    from sidrec.quantize import Registry, quantize, rebuild, text_fingerprints, usage_picture
+
+    earlier = kept(run)
 
     def make(folder: Path) -> None:
         corpus = storage.load_corpus(run.folder("ingest"))
         vectors = storage.load_vectors(run.folder("embed"))
-        item_ids = corpus.items[c.ITEM_ID].to_list()
+        item_ids, texts = corpus.items[c.ITEM_ID].to_list(), text_fingerprints(corpus.items)
         histories = corpus.histories_until("train")
         categories = [" > ".join(path) for path in corpus.items[c.CATEGORY].to_list()]
-        config, seed, given = (
-            run.config.quantize,
-            run.config.seed,
-            storage.load_given(run.folder("embed"), run.config.embed.given),
-        )
-        made = quantize(vectors, item_ids, corpus.cold, histories, config, seed, folder, categories, given)
+        config, seed = run.config.quantize, run.config.seed
+        given = storage.load_given(run.folder("embed"), run.config.embed.given)
+        if earlier is None:
+            made = quantize(vectors, item_ids, corpus.cold, histories, config, seed, folder, categories, given)
+            registry = Registry.first(item_ids, made.codes, texts, made.residual)
+        else:
+            codebook, before = earlier.codebook(), earlier.registry()
+            made, registry = rebuild(
+                codebook, before, vectors, item_ids, texts, histories, config, seed, categories, given
+            )  # fmt: skip
+            carried(registry, before)
         storage.save_codes(folder, made.codes, item_ids)
-        registry = Registry.first(item_ids, made.codes, text_fingerprints(corpus.items), made.residual)
         registry.save(folder / "registry.parquet")
         made.fusion.save(folder / "fusion.safetensors")
         made.quantizer.save(folder / "quantizer.safetensors")
         write_json(folder / "health.json", made.health)
         usage_picture(made.codes, folder / "usage.png")
 
-    _stage(run, "quantize", run.config.quantize.model_dump(mode="json"), make)
+    settings = run.config.quantize.model_dump(mode="json")
+    _stage(run, "quantize", settings, make, None if earlier is None else {"kept codes": earlier.codes_hash()})
 
 
 def converse(run: Run) -> None:

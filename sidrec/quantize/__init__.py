@@ -7,6 +7,7 @@ from sidrec.quantize.frozen import load_quantizer
 from sidrec.quantize.fusion import Fusion
 from sidrec.quantize.health import health
 from sidrec.quantize.pictures import usage_picture
+from sidrec.quantize.rebuild import rebuild
 from sidrec.quantize.registry import Registry, text_fingerprints
 from sidrec.quantize.residual_kmeans import ResidualKMeans
 from sidrec.quantize.seats import seat
@@ -26,6 +27,7 @@ __all__ = [
     "mean_residual",
     "move_collisions",
     "quantize",
+    "rebuild",
     "seat",
     "text_fingerprints",
     "usage_picture",
