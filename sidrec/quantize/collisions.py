@@ -94,6 +94,8 @@ def settle(
         rows = left[part]
         for row, away in zip(rows.tolist(), distances(rows), strict=True):
             full = taken[int(prefix_N[row])]
+            if len(full) == codes:
+                continue
             nearest = away[last_N[row]]
             away[full] = np.inf
             code = int(away.argmin())

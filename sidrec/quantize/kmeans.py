@@ -21,8 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from sidrec.quantize.residual import Rows, take
+
 _CELLS = 1 << 21  # distances held at once: 8 MB
-_ROWS_A_CODE = 256  # the start is sought among so many rows a code; more do not change it
+_ROWS_A_CODE = 256  # centres are sought among so many rows a code; more do not change them
+_FULL_STEPS = 2  # Lloyd steps over all rows where a part was drawn
+_HELD = 1 << 25  # numbers of a residual that are kept in memory, not computed anew at each step: 134 MB
 _TRIES = 4  # candidates a step of greedy k-means++
 _MIN_WIDTH = 8  # fewer axes than this are no start
 _START_STEPS = 10
@@ -37,36 +41,49 @@ def blocks(rows: int, codes: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def nearest(vectors_ND: NDArray[np.float32], centres_KD: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def nearest(vectors_ND: Rows, centres_KD: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The nearest centre of each row, int32 ``(N,)`` (the lowest of equals), and the squared distance, float32 ``(N,)``."""
     half_K = (centres_KD * centres_KD).sum(axis=1) / 2
     labels = np.empty(len(vectors_ND), dtype=np.int32)
     distances = np.empty(len(vectors_ND), dtype=np.float32)
     for part in blocks(len(vectors_ND), len(centres_KD)):
-        block = vectors_ND[part]
-        half_BK = block @ centres_KD.T
-        np.subtract(half_K, half_BK, out=half_BK)
-        labels[part] = half_BK.argmin(axis=1)
-        best = half_BK[np.arange(len(block)), labels[part]]
-        distances[part] = np.maximum(2 * best + np.einsum("nd,nd->n", block, block), 0)
+        labels[part], distances[part] = _nearest(vectors_ND[part], centres_KD, half_K)
     return labels, distances
 
 
-def kmeans(
-    vectors_ND: NDArray[np.float32], codes: int, iterations: int, tolerance: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _nearest(
+    block_BD: NDArray[np.float32], centres_KD: NDArray[np.float32], half_K: NDArray[np.float32]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    half_BK = block_BD @ centres_KD.T
+    np.subtract(half_K, half_BK, out=half_BK)
+    labels = half_BK.argmin(axis=1).astype(np.int32)
+    best = half_BK[np.arange(len(block_BD)), labels]
+    return labels, np.maximum(2 * best + np.einsum("nd,nd->n", block_BD, block_BD), 0)
+
+
+def kmeans(rows_ND: Rows, codes: int, iterations: int, tolerance: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Centres float32 ``(codes, D)``: at most ``iterations`` Lloyd steps, until the mean squared error falls by a smaller
     share than ``tolerance``. An empty cluster is put on a row of the largest one. Where there are fewer distinct rows than
     codes, some centres stay empty.
+
+    Of more than 256 rows a code so many are drawn for this, and a last few steps go over all rows.
     """
-    sample = vectors_ND
-    if len(vectors_ND) > codes * _ROWS_A_CODE:
-        sample = vectors_ND[np.sort(rng.choice(len(vectors_ND), codes * _ROWS_A_CODE, replace=False))]
-    return _lloyd(vectors_ND, _start(sample, codes, rng), iterations, tolerance, rng)
+    sample = rows_ND
+    if len(rows_ND) > codes * _ROWS_A_CODE:
+        sample = take(rows_ND, np.sort(rng.choice(len(rows_ND), codes * _ROWS_A_CODE, replace=False)))
+    if sample.shape[0] * sample.shape[1] <= _HELD:
+        sample = sample[:]  # computed once
+    centres = _lloyd(sample, _start(sample, codes, rng), iterations, tolerance, rng)
+    if len(sample) < len(rows_ND):
+        centres = _lloyd(rows_ND, centres, _FULL_STEPS, 0.0, rng)
+    return centres
 
 
-def _start(sample_ND: NDArray[np.float32], codes: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def _start(sample_ND: Rows, codes: int, rng: np.random.Generator) -> NDArray[np.float32]:
     width = sample_ND.shape[1]
+    if sample_ND.shape[0] * width > _HELD:
+        sample_ND = take(sample_ND, np.sort(rng.choice(len(sample_ND), max(codes, _HELD // width), replace=False)))
+    sample_ND = sample_ND[:]
     widths = [width // part for part in (8, 4, 2) if width // part >= _MIN_WIDTH]
     if not widths:
         return _greedy_plus_plus(sample_ND, codes, rng)
@@ -103,26 +120,16 @@ def _greedy_plus_plus(rows_ND: NDArray[np.float32], codes: int, rng: np.random.G
 
 
 def _lloyd(
-    rows_ND: NDArray[np.float32],
-    centres_KD: NDArray[np.float32],
-    iterations: int,
-    tolerance: float,
-    rng: np.random.Generator,
+    rows_ND: Rows, centres_KD: NDArray[np.float32], iterations: int, tolerance: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    codes = len(centres_KD)
     before = np.inf
     for _ in range(iterations):
-        labels, distances = nearest(rows_ND, centres_KD)
-        sizes = np.bincount(labels, minlength=codes)
-        # One row a vector, one column a centre: scipy's sparse product sums the members without a Python loop.
-        members = sparse.csr_matrix(
-            (np.ones(len(rows_ND), np.float32), labels, np.arange(len(rows_ND) + 1)), shape=(len(rows_ND), codes)
-        )
-        sums = np.asarray(members.T @ rows_ND)
+        labels, distances, sums, norm = _assign(rows_ND, centres_KD)
+        sizes = np.bincount(labels, minlength=len(centres_KD))
         used = sizes > 0
         centres_KD = centres_KD.copy()
-        centres_KD[used] = sums[used] / sizes[used, None].astype(np.float32)
-        revived = _revive(rows_ND, centres_KD, labels, distances, rng)
+        centres_KD[used] = sums[used] / sizes[used, None]
+        revived = _revive(rows_ND, centres_KD, labels, distances, norm, rng)
         error = float(distances.mean(dtype=np.float64))
         if not revived and before - error <= tolerance * before and np.isfinite(before):
             break
@@ -130,11 +137,38 @@ def _lloyd(
     return centres_KD
 
 
+def _assign(
+    rows_ND: Rows, centres_KD: NDArray[np.float32]
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float64], float]:
+    """``nearest``, and in the same pass the sum of each centre's rows and the mean squared norm of all rows."""
+    half_K = (centres_KD * centres_KD).sum(axis=1) / 2
+    labels = np.empty(len(rows_ND), dtype=np.int32)
+    distances = np.empty(len(rows_ND), dtype=np.float32)
+    sums, norm = np.zeros(centres_KD.shape), 0.0
+    for part in blocks(len(rows_ND), len(centres_KD)):
+        block = rows_ND[part]
+        labels[part], distances[part] = _nearest(block, centres_KD, half_K)
+        add_rows(sums, labels[part], block)
+        norm += float(np.einsum("nd,nd->", block, block, dtype=np.float64))
+    return labels, distances, sums, norm / len(rows_ND)
+
+
+def add_rows(sums_KD: NDArray[np.float64], labels_B: NDArray[np.int32], block_BD: NDArray[np.float32]) -> None:
+    """Add each row to the sum of its label, in place."""
+    used, places = np.unique(labels_B, return_inverse=True)
+    # One row a vector, one column a label: scipy's sparse product sums the members without a Python loop.
+    members = sparse.csr_matrix(
+        (np.ones(len(labels_B), np.float32), places.ravel(), np.arange(len(labels_B) + 1)), shape=(len(labels_B), len(used))
+    )
+    sums_KD[used] += np.asarray(members.T @ block_BD)
+
+
 def _revive(
-    rows_ND: NDArray[np.float32],
+    rows_ND: Rows,
     centres_KD: NDArray[np.float32],
     labels: NDArray[np.int32],
     distances: NDArray[np.float32],
+    norm: float,
     rng: np.random.Generator,
 ) -> bool:
     """Put each empty centre on a member of the largest cluster, in place; whether any was moved.
@@ -147,14 +181,13 @@ def _revive(
     if not len(empty):
         return False
     spread = np.bincount(labels, weights=distances, minlength=codes)
-    floor = _NO_SPREAD * float(np.einsum("nd,nd->", rows_ND, rows_ND, dtype=np.float64)) / len(rows_ND)
-    sizes[spread <= floor * sizes] = 0.0  # equal rows cannot be split
+    sizes[spread <= _NO_SPREAD * norm * sizes] = 0.0  # equal rows cannot be split
     moved = False
     for centre in empty:
         largest = int(sizes.argmax())
         if sizes[largest] < 2:
             break
-        centres_KD[centre] = rows_ND[rng.choice(np.flatnonzero(labels == largest))]
+        centres_KD[centre] = rows_ND[rng.choice(np.flatnonzero(labels == largest), 1)][0]
         sizes[largest] /= 2
         moved = True
     return moved

@@ -14,6 +14,8 @@ from safetensors.numpy import save_file
 from sidrec.errors import ArtifactError, DataError
 from sidrec.quantize import ResidualKMeans
 from sidrec.quantize.kmeans import kmeans, nearest
+from sidrec.quantize.refine import _solve
+from sidrec.quantize.residual import Residual
 from tests.quantize.shop import make_shop
 
 SHOP = make_shop()[0].vectors
@@ -162,8 +164,69 @@ def test_the_start_on_a_sample_is_as_good(monkeypatch: pytest.MonkeyPatch) -> No
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((4000, 32)).astype(np.float32)
     errors = []
-    for rows in (256, 50):
+    for rows in (256, 50):  # 4,096 is all of them; of 800 drawn, two last steps go over all
         monkeypatch.setattr("sidrec.quantize.kmeans._ROWS_A_CODE", rows)
         centres = kmeans(vectors, 16, 50, 1e-4, np.random.default_rng(1))
         errors.append(float(nearest(vectors, centres)[1].mean()))
     assert errors[1] == pytest.approx(errors[0], rel=0.02)
+
+
+def test_a_residual_reads_like_the_array_that_it_stands_for() -> None:
+    rng = np.random.default_rng(0)
+    rows, codes = np.array([3, 5, 90]), np.array([1, 0, 1], np.int32)
+    centres = rng.standard_normal((2, 24)).astype(np.float32)
+    left = Residual(SHOP, SHOP[0], rows).behind(centres, codes)
+    whole = SHOP[rows] - SHOP[0] - centres[codes]
+    assert len(left) == 3 and left.shape == (3, 24)
+    assert np.array_equal(left[:], whole) and np.array_equal(left[1:3], whole[1:3])
+    assert np.array_equal(left.take(np.array([2, 0]))[:], whole[[2, 0]])
+
+
+def test_rows_are_learned_from_as_if_there_were_no_others() -> None:
+    """And so much the same from a file mapped into memory."""
+    rows = np.flatnonzero(np.arange(96) % 5)
+    chosen, copied = ResidualKMeans.fit(SHOP, (8, 4), 0, 50, 1e-4, rows), fit(SHOP[rows], (8, 4))
+    assert chosen.mean.tobytes() == copied.mean.tobytes()
+    for left, right in zip(chosen.centres, copied.centres, strict=True):
+        assert left.tobytes() == right.tobytes()
+    broken = SHOP.copy()
+    broken[10] = np.nan
+    ResidualKMeans.fit(broken, (8, 4), 0, 50, 1e-4, rows)  # row 10 is not among them
+    broken[11] = np.nan
+    with pytest.raises(DataError, match="row 11"):
+        ResidualKMeans.fit(broken, (8, 4), 0, 50, 1e-4, rows)
+
+
+def test_refinement_leaves_less_and_parts_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    vectors = np.repeat(rng.standard_normal((300, 64)), 10, axis=0) + 0.3 * rng.standard_normal((3000, 64))
+    vectors = (vectors / np.sqrt(1 + np.arange(64))).astype(np.float32)
+    found = []
+    for rounds in (0, 3):
+        monkeypatch.setattr("sidrec.quantize.refine._ROUNDS", rounds)
+        quantizer = fit(vectors, (64, 64, 64))
+        found.append((error(vectors, quantizer, 3), len(np.unique(quantizer.encode(vectors), axis=0))))
+    assert found[1][0] < 0.99 * found[0][0]
+    assert found[1][1] > 1.02 * found[0][1]
+
+
+def test_the_solve_is_exact_where_two_levels_explain_everything() -> None:
+    """Sums of one of two points and one of two offsets: from centres that are off, one solve finds them."""
+    codes = (np.array([0, 0, 1, 1], np.int32), np.array([0, 1, 0, 1], np.int32))
+    true = (np.array([[0, 1], [10, 0]], np.float32), np.array([[1, 1], [-1, -1]], np.float32))
+    points = true[0][codes[0]] + true[1][codes[1]]
+    left = Residual(points, np.zeros(2, np.float32))
+    for table, column in zip((true[0] + 3, true[1] * 0.5), codes, strict=True):
+        left = left.behind(table, column)
+    solved = _solve(left)
+    assert np.allclose(solved[0][codes[0]] + solved[1][codes[1]], points, atol=1e-5)
+
+
+def test_large_and_falling_sizes() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((3000, 12)).astype(np.float32)
+    for sizes in ((2048,), (1024, 512, 256), (256,) * 4):
+        quantizer = fit(vectors, sizes)
+        codes = quantizer.encode(vectors)
+        assert quantizer.sizes == sizes
+        assert (codes.max(axis=0) < sizes).all() and len(np.unique(codes[:, 0])) > 0.9 * sizes[0]
