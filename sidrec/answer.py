@@ -4,62 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from sidrec import columns as c
 from sidrec import converse, storage
+from sidrec.artifacts import verified_manifest
+from sidrec.asking import DEFAULTS, Options
 from sidrec.catalogue import open_catalogue
-from sidrec.errors import DataError
+from sidrec.conditions import Conditions, training_purchases
+from sidrec.errors import ArtifactError, DataError
 from sidrec.pipeline import Run, renderer_for
-from sidrec.recommend import Recommender, load_model, resolve_device
+from sidrec.prompting import HistoryPrompts
+from sidrec.recommend import Explanation, Recommender, load_model, resolve_device
+from sidrec.recommend.eligibility import Eligibility
 from sidrec.render import Renderer
-from sidrec.types import Corpus, ItemCodes, Message, Ranked
+from sidrec.shown import Answer
+from sidrec.types import Corpus, ItemCodes, Ranked, Request
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Ranked items with what a person and a script want to know of them."""
-
-    asked: str
-    k: int
-    eligible: int
-    rows: tuple[dict[str, Any], ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """``items``: rank, item_id, title, sid, score (log-probability)."""
-        return {"asked": self.asked, "k": self.k, "eligible": self.eligible, "items": list(self.rows)}
-
-    def show(self, console: Console) -> None:
-        """Print as a table; titles are untrusted and printed as they are, without markup."""
-        console.print(Text(self.asked, style="bold"))
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("#", justify="right")
-        table.add_column("item")
-        table.add_column("title", ratio=1)
-        table.add_column("log-prob.", justify="right")
-        for row in self.rows:
-            table.add_row(str(row["rank"]), Text(row["item_id"]), Text(row["title"]), f"{row['score']:.2f}")
-        console.print(table)
-        if len(self.rows) < self.k:
-            console.print(Text(f"{self.k} were asked for; only {self.eligible} items are eligible.", style="yellow"))
-
-
 @dataclass(frozen=True)
 class Answerer:
-    """A trained run, ready to recommend; made by ``Answerer.open``.
+    """A trained run, ready to recommend; made by ``Answerer.open``. Serves one version of the catalogue.
 
-    ``corpus.items`` and ``codes`` are those of the live catalogue. ``offered``, bool ``(N,)``, are its items that are not
-    retired: no answer holds another. ``None``: all are.
+    ``corpus.items`` and ``codes`` are those of the live catalogue; ``conditions`` know which of its items are retired: no
+    answer holds one.
     """
 
     run: Run
@@ -68,44 +43,50 @@ class Answerer:
     model: PreTrainedModel
     renderer: Renderer
     recommender: Recommender
-    offered: NDArray[np.bool_] | None = None
+    conditions: Conditions
 
     @classmethod
     def open(cls, run: Run, *, live: bool = True) -> Answerer:
         """Check and load what answering needs; without ``live``, the catalogue that the model was trained on, whole.
 
         Raises:
-            ArtifactError: a stage is missing or damaged; its command is named.
+            ArtifactError: a stage is missing or damaged, or the model is of another codebook; its command is named.
         """
         corpus = storage.load_corpus(run.checked("ingest"))
         codes = storage.load_codes(run.checked("quantize"))
+        folder = run.checked("train-full")
+        _check_codebook(run)
         offered = None
         if live:
             now = open_catalogue(run)
             corpus, codes, offered = replace(corpus, items=now.items), now.codes, now.registry.offered()
-        model, tokenizer = load_model(run.checked("train-full"), resolve_device(run.config.recommend.device))
+        model, tokenizer = load_model(folder, resolve_device(run.config.recommend.device))
         renderer = renderer_for(tokenizer.backend_tokenizer, codes.sizes)
-        recommender = Recommender(model, renderer.vocabulary, codes)
-        return cls(run, corpus, codes, model, renderer, recommender, None if offered is None or offered.all() else offered)
+        purchases = training_purchases(corpus)
+        recommender = Recommender(model, renderer.vocabulary, codes, popularity=purchases)
+        return cls(run, corpus, codes, model, renderer, recommender, Conditions.of(corpus, purchases, offered))
 
-    def for_history(self, item_ids: Sequence[str], k: int, exclude_seen: bool | None = None) -> Answer:
+    def for_history(self, item_ids: Sequence[str], k: int, options: Options = DEFAULTS) -> Answer:
         """The next purchase after these item ids, oldest first.
 
+        None at all is a customer who has not bought yet: what the model expects of a first purchase.
+
         Raises:
-            DataError: an id is not in the catalogue, or there is none.
+            DataError: an id is not in the catalogue, and ``options`` do not drop it.
         """
-        if not item_ids:
-            raise DataError("the history is empty: give item ids, e.g. --history ID,ID")
-        history = [self.item_index(item_id) for item_id in item_ids]
-        ranked = self.rank_histories([history], k, exclude_seen=exclude_seen)[0]
-        return self._answer(f"After {', '.join(item_ids)}", k, ranked)
+        history, notes = self.conditions.rows(item_ids, "the history", options.unknown_items)
+        asked = f"After {', '.join(item_ids)}" if history else "For a customer with no purchases yet"
+        return self._after(asked, history, k, options, notes)
 
-    def for_user(self, user: str, k: int, exclude_seen: bool | None = None) -> Answer:
-        """The next purchase of a customer of the log."""
-        ranked = self.rank_histories([self.user_history(user)], k, exclude_seen=exclude_seen)[0]
-        return self._answer(f"For customer {user}", k, ranked)
+    def for_user(self, user: str, k: int, options: Options = DEFAULTS) -> Answer:
+        """The next purchase of a customer of the log.
 
-    def for_text(self, text: str, k: int) -> Answer:
+        Raises:
+            DataError: no customer has that id.
+        """
+        return self._after(f"For customer {user}", self.user_history(user), k, options, [])
+
+    def for_text(self, text: str, k: int, options: Options = DEFAULTS) -> Answer:
         """Items for a shopper's sentence.
 
         Raises:
@@ -113,45 +94,37 @@ class Answerer:
         """
         if not text.strip():
             raise DataError("the text to search for is empty: give a sentence, e.g. --text 'toy for a large dog'")
-        return self._answer(f"For “{text.strip()}”", k, self._rank(converse.text_prompt(text.strip()), k))
+        prompt = self.renderer.prompt(converse.text_prompt(text.strip()))
+        return self._answer(f"For “{text.strip()}”", prompt, (), k, options, [])
 
-    def for_item(self, item_id: str, k: int) -> Answer:
-        """Items bought soon after an item, itself left out."""
-        item = self.item_index(item_id)
-        ranked = self._rank(converse.bought_with_prompt(self.codes, item), k, exclude=[item])
-        return self._answer(f"Bought with {item_id} ({self.title(item)})", k, ranked)
-
-    def rank_histories(
-        self, histories: Sequence[Sequence[int]], k: int, *, beams: int | None = None, exclude_seen: bool | None = None
-    ) -> list[Ranked]:
-        """The next purchase of each history of item indices; defaults are the run's own config."""
-        config = self.run.config.recommend
-        exclude = config.exclude_seen if exclude_seen is None else exclude_seen
-        return self.recommender.rank(
-            [self.history_prompt(history) for history in histories],
-            k,
-            beams or config.beams,
-            exclude=[list(history) for history in histories] if exclude else None,
-            eligible=self.offered,
-            batch_size=config.batch_size,
-        )
-
-    def history_prompt(self, history: Sequence[int]) -> list[int]:
-        """Token ids of a purchase history, the latest ``converse.max_history_items`` of it."""
-        shown = list(history)[-self.run.config.converse.max_history_items :]
-        return self.renderer.prompt(converse.history_prompt(self.codes, shown))
-
-    def item_index(self, item_id: str) -> int:
-        """Row of an item id.
+    def for_item(self, item_id: str, k: int, options: Options = DEFAULTS) -> Answer:
+        """Items bought soon after an item, itself left out.
 
         Raises:
-            DataError: no item has it.
+            DataError: no item has that id.
         """
-        found = self.corpus.items[c.ITEM_ID].index_of(item_id)
-        if found is None:
-            example = self.corpus.items[c.ITEM_ID][0]
-            raise DataError(f"no item {item_id!r} in the catalogue of {self.run.path}; item ids look like {example!r}")
-        return found
+        (item,), notes = self.conditions.rows([item_id], "what is asked")
+        prompt = self.renderer.prompt(converse.bought_with_prompt(self.codes, item))
+        return self._answer(f"Bought with {item_id} ({self.title(item)})", prompt, (item,), k, options, notes)
+
+    def explain(self, answer: Answer) -> Explanation:
+        """The search behind an answer, as wide as it was in the end."""
+        return self.recommender.explain(answer.request, answer.k, answer.ranked.beams)
+
+    def rank_histories(self, histories: Sequence[Sequence[int]], k: int, options: Options = DEFAULTS) -> list[Ranked]:
+        """The next purchase of each history of item indices."""
+        requests, _ = self.requests(histories, options)
+        return self._ranked(requests, k, options)
+
+    def requests(self, histories: Sequence[Sequence[int]], options: Options = DEFAULTS) -> tuple[list[Request], list[str]]:
+        """What the decoder is asked for each history, all with one mask; and what was done to the lists of ``options``."""
+        eligibility, notes = self.conditions.eligibility(options)
+        exclude = self.run.config.recommend.exclude_seen if options.exclude_seen is None else options.exclude_seen
+        made = [
+            Request(self.prompts(history), tuple(history) if exclude else (), eligibility.mask, options.caps)
+            for history in histories
+        ]
+        return made, notes
 
     def user_history(self, user: str) -> list[int]:
         """All purchases of a customer, oldest first.
@@ -169,20 +142,68 @@ class Answerer:
         """The title of an item."""
         return str(self.corpus.items[c.TITLE][item])
 
-    def _rank(self, messages: tuple[Message, ...], k: int, exclude: Sequence[int] = ()) -> Ranked:
-        beams = self.run.config.recommend.beams
-        prompt = self.renderer.prompt(messages)
-        return self.recommender.rank([prompt], k, beams, exclude=[list(exclude)], eligible=self.offered)[0]
+    @cached_property
+    def prompts(self) -> HistoryPrompts:
+        """What of a history the model is shown."""
+        most, context = self.run.config.converse.max_history_items, self.model.config.max_position_embeddings
+        return HistoryPrompts(self.renderer, self.codes, most, int(context))
 
-    def _answer(self, asked: str, k: int, ranked: Ranked) -> Answer:
-        rows = tuple(
+    def _after(self, asked: str, history: list[int], k: int, options: Options, notes: list[str]) -> Answer:
+        if note := self.prompts.note(len(history)):
+            notes = [*notes, note]
+        exclude = self.run.config.recommend.exclude_seen if options.exclude_seen is None else options.exclude_seen
+        return self._answer(asked, self.prompts(history), tuple(history) if exclude else (), k, options, notes)
+
+    def _answer(
+        self, asked: str, prompt: list[int], exclude: tuple[int, ...], k: int, options: Options, notes: list[str]
+    ) -> Answer:
+        eligibility, more = self.conditions.eligibility(options)
+        request = Request(prompt, exclude, eligibility.mask, options.caps)
+        ranked = self._ranked([request], k, options)[0]
+        shortfall = ""
+        if len(ranked.items) < k:
+            shortfall = eligibility.why_so_few(exclude)
+            if len(ranked.items) < min(k, ranked.eligible):
+                shortfall = f"the caps on shared prefixes leave room for no more of {ranked.eligible:,} items; {shortfall}"
+        rows = self._rows(ranked, eligibility)
+        filters = tuple(str(one) for one in eligibility.filters)
+        return Answer(asked, k, request, ranked, rows, filters, (*notes, *more), shortfall)
+
+    def _ranked(self, requests: Sequence[Request], k: int, options: Options) -> list[Ranked]:
+        config = self.run.config.recommend
+        # More than the catalogue has cannot come out, and beams are made for it.
+        k, beams = min(k, self.codes.n_items), options.beams or config.beams
+        return self.recommender.answer(requests, k, beams, options.exact, batch_size=config.batch_size)
+
+    def _rows(self, ranked: Ranked, eligibility: Eligibility) -> tuple[dict[str, Any], ...]:
+        items = ranked.items.tolist()
+        matches = eligibility.matches(items)
+        return tuple(
             {
                 "rank": rank,
                 "item_id": str(self.corpus.items[c.ITEM_ID][item]),
                 "title": self.title(item),
                 "sid": str(self.renderer.vocabulary.spell(self.codes.codes[item])),
-                "score": float(score),
+                "score": score,
+                "probability": float(np.exp(score)),
+                "levels": levels,
+                "matched": [{"condition": m.condition, "column": m.column, "value": m.value} for m in matched],
             }
-            for rank, (item, score) in enumerate(zip(ranked.items.tolist(), ranked.scores.tolist(), strict=True), start=1)
+            for rank, (item, score, levels, matched) in enumerate(
+                zip(items, ranked.scores.tolist(), ranked.levels.tolist(), matches, strict=True), start=1
+            )
         )
-        return Answer(asked, k, ranked.eligible, rows)
+
+
+def _check_codebook(run: Run) -> None:
+    """Refuse a model that learned other semantic IDs than the run's items have now.
+
+    Raises:
+        ArtifactError: says what to run.
+    """
+    learned = verified_manifest(run.path, "train-full").inputs.get("quantize")
+    if learned != verified_manifest(run.path, "quantize").content:
+        raise ArtifactError(
+            f"the model in {run.folder('train-full')} was trained with another codebook than {run.folder('quantize')} holds "
+            f"now, so its semantic IDs mean other items: `sidrec run --config FILE --run {run.path}` trains it anew"
+        )

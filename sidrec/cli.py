@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import errno
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from sidrec import __version__, cli_codes
-from sidrec.config import Engine, RunConfig, UnknownItems
+from sidrec.cli_options import ConfigOption, JsonOption, RunOption, SetOption
+from sidrec.cli_recommend import recommend
+from sidrec.config import RunConfig
 from sidrec.configfile import load_config
 from sidrec.errors import ConfigError, SidrecError
 from sidrec.log import console, say
@@ -28,15 +28,6 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_codes.app, name="codes", rich_help_panel="Use a run")
-
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Config file (TOML) of the run.")]
-RunOption = Annotated[Path | None, typer.Option("--run", "-r", help="Folder of the run; default: runs/NAME.")]
-ExistingRun = Annotated[Path, typer.Option("--run", "-r", help="Folder of a finished run.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a config value, e.g. train.full.epochs=3."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def main() -> None:
@@ -146,63 +137,7 @@ _stage_command("train-full", "Train the whole model.")
 _stage_command("evaluate", "Measure the model beside baselines and write the report.")
 
 
-@app.command(rich_help_panel="Use a run")
-def recommend(
-    run: ExistingRun,
-    history: Annotated[str, typer.Option(metavar="ID,ID,...", help="Item ids bought so far, oldest first.")] = "",
-    text: Annotated[str, typer.Option(help="A shopper's sentence.")] = "",
-    bought_with: Annotated[str, typer.Option(metavar="ID", help="What is bought soon after this item.")] = "",
-    user: Annotated[str, typer.Option(metavar="ID", help="A customer of the purchase log.")] = "",
-    users: Annotated[
-        str, typer.Option(metavar="all|FILE", help="Every customer of the log ('all') or of a file, to 7-recommendations.")
-    ] = "",
-    k: Annotated[int | None, typer.Option("-k", min=1, help="How many items; default: the config.")] = None,
-    exclude_seen: Annotated[
-        bool | None, typer.Option("--exclude-seen/--keep-seen", help="Leave out what was bought; default: the config.")
-    ] = None,
-    num_workers: Annotated[int, typer.Option(min=1, help="With --users: processes that share the work.")] = 1,
-    engine: Annotated[Engine, typer.Option(help="With --users: this machine, or the machines of a Ray cluster.")] = "local",
-    unknown_items: Annotated[
-        UnknownItems,
-        typer.Option(help="With --users FILE: what a purchase of an unknown item does: refuse the file, or drop out."),
-    ] = "refuse",
-    as_json: JsonOption = False,
-) -> None:
-    """Recommend items: always real ones, always distinct."""
-    given = [name for name, value in
-             (("--history", history), ("--text", text), ("--bought-with", bought_with), ("--user", user), ("--users", users))
-             if value]  # fmt: skip
-    if len(given) != 1:
-        raise ConfigError(
-            f"give one of --history, --text, --bought-with, --user or --users; found {', '.join(given) or 'none'}"
-        )
-    if users not in ("", "all") and not Path(users).is_file():
-        raise ConfigError(f"--users {users!r}: neither 'all' nor a file; for one customer use --user {users}")
-    from sidrec import pipeline
-    from sidrec.answer import Answerer
-
-    opened = pipeline.Run.open(run)
-    if users:
-        from sidrec.scoring import Batch
-
-        file = None if users == "all" else Path(users)
-        pipeline.recommend(opened, Batch(k, exclude_seen, file, unknown_items, num_workers, engine))
-        say(f"written: {opened.folder('recommend')}")
-        return
-    answerer = Answerer.open(opened)
-    k = k or opened.config.recommend.k
-    if text:
-        answer = answerer.for_text(text, k)
-    elif bought_with:
-        answer = answerer.for_item(bought_with, k)
-    elif user:
-        answer = answerer.for_user(user, k, exclude_seen)
-    else:
-        answer = answerer.for_history([part.strip() for part in history.split(",") if part.strip()], k, exclude_seen)
-    if as_json:
-        typer.echo(json.dumps(answer.as_json(), ensure_ascii=False))
-    else:
-        answer.show(Console(highlight=False))
+app.command(rich_help_panel="Use a run")(recommend)
 
 
 @app.command(rich_help_panel="Use a run")

@@ -18,7 +18,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Engine = Literal["local", "ray"]  # who shares the work of a batch; not part of a config, since it changes no result
-UnknownItems = Literal["refuse", "drop"]  # what a purchase of an item that the catalogue lacks does to a file of users
+UnknownItems = Literal["refuse", "drop"]  # what an item id that the catalogue lacks does: it is an error, or left out
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

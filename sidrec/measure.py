@@ -18,6 +18,7 @@ from sidrec import columns as c
 from sidrec import evaluate, storage
 from sidrec.answer import Answerer
 from sidrec.artifacts import verified_manifest, write_file, write_json
+from sidrec.asking import Options
 from sidrec.config import EVALUATED_TASKS
 from sidrec.embed import load_encoder
 from sidrec.evaluate import COPURCHASE, MODEL, SID_TO_TEXT, TASK_K, TEXT_TO_SID
@@ -93,7 +94,7 @@ def _next_item(answerer: Answerer, baselines: evaluate.Baselines) -> evaluate.Ne
     truth = np.asarray([case.target for case in cases], dtype=np.int32)
     k = max(*config.evaluate.cutoffs, TASK_K)
     exclude = config.recommend.exclude_seen
-    ranked = answerer.rank_histories(histories, k, beams=config.evaluate.beams, exclude_seen=exclude)
+    ranked = answerer.rank_histories(histories, k, Options(beams=config.evaluate.beams, exclude_seen=exclude))
     return evaluate.NextItemOutcome(
         users=[case.user for case in cases],
         histories=histories,

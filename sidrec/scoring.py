@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,20 @@ import torch
 from numpy.typing import NDArray
 
 from sidrec import columns as c
-from sidrec import converse, storage
+from sidrec import storage
 from sidrec.artifacts import hash_file
+from sidrec.asking import DEFAULTS, Options
 from sidrec.catalogue import FOLDER, content, open_catalogue
-from sidrec.config import Engine, RecommendConfig, UnknownItems
-from sidrec.errors import ConfigError
+from sidrec.conditions import Conditions, training_purchases
+from sidrec.config import Engine, RecommendConfig
+from sidrec.errors import ConfigError, DataError
 from sidrec.log import muted_progress, progress, say
 from sidrec.parts import Part, close_parts, read_part, save_part, take_over, whole_parts
 from sidrec.pipeline import Run, renderer_for
+from sidrec.prompting import HistoryPrompts
 from sidrec.rate import Rate
 from sidrec.recommend import Recommender, load_model, resolve_device
-from sidrec.render import Renderer
-from sidrec.types import ItemCodes, Request
+from sidrec.types import Request
 from sidrec.users import Users
 from sidrec.workers import Opener, in_processes, in_this_process
 
@@ -43,26 +45,25 @@ CATALOGUE = ".catalogue"  # the codes of the version that all workers answer fro
 class Batch:
     """Who is recommended what, and by whom the work is done, which changes no byte. ``None`` and "": as the config says.
 
-    ``users``: a file of users and histories (``ingest.read_users``); ``None``: the run's own log. ``unknown_items``: what a
-    purchase of an item that the catalogue lacks does there.
+    ``users``: a file of users and histories (``ingest.read_users``); ``None``: the run's own log. ``options`` are the same
+    for all of them.
     """
 
     k: int | None = None
-    exclude_seen: bool | None = None
     users: Path | None = None
-    unknown_items: UnknownItems = "refuse"
+    options: Options = DEFAULTS
     workers: int = 1
     engine: Engine = "local"
 
     def config(self, run: Run) -> RecommendConfig:
         """The run's, with what is asked for here."""
-        asked = {"k": self.k, "exclude_seen": self.exclude_seen}
+        asked = {"k": self.k, "exclude_seen": self.options.exclude_seen, "beams": self.options.beams}
         return run.config.recommend.model_copy(update={name: value for name, value in asked.items() if value is not None})
 
     def settings(self, run: Run) -> dict[str, Any]:
         """All that decides the result, but for the contents of ``sources``."""
-        file = {} if self.users is None else {"users": self.users.name, "unknown_items": self.unknown_items}
-        return self.config(run).model_dump(mode="json") | file
+        file = {} if self.users is None else {"users": self.users.name}
+        return self.config(run).model_dump(mode="json") | self.options.changed() | file
 
     def sources(self, run: Run) -> dict[str, str]:
         """Name -> hash of what is read beside the run's own stages."""
@@ -72,13 +73,19 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """What every worker needs. ``eligible``: bool ``(N,)``, items that may be recommended to anybody; ``None``: all."""
+    """What every worker needs.
+
+    ``eligible``: bool ``(N,)``, items that may be recommended to anybody; ``None``: all. ``purchases``, int64 ``(N,)``: what
+    orders items of equal score, as in ``Answerer``.
+    """
 
     run: Run
     config: RecommendConfig
     users: Users
     folder: Path
+    options: Options = DEFAULTS
     eligible: NDArray[np.bool_] | None = None
+    purchases: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,9 +93,8 @@ class Scorer:
     """A model opened to score shards; made by ``open`` in the worker itself."""
 
     job: Job
-    codes: ItemCodes
     item_ids: pl.Series
-    renderer: Renderer
+    prompts: HistoryPrompts
     recommender: Recommender
 
     @classmethod
@@ -102,17 +108,21 @@ class Scorer:
         codes = storage.load_codes(catalogue)
         model, tokenizer = load_model(job.run.folder("train-full"), device)
         renderer = renderer_for(tokenizer.backend_tokenizer, codes.sizes)
-        return cls(job, codes, storage.load_item_ids(catalogue), renderer, Recommender(model, renderer.vocabulary, codes))
+        most, context = job.run.config.converse.max_history_items, int(model.config.max_position_embeddings)
+        prompts = HistoryPrompts(renderer, codes, most, context)
+        recommender = Recommender(model, renderer.vocabulary, codes, popularity=job.purchases)
+        return cls(job, storage.load_item_ids(catalogue), prompts, recommender)
 
     def __call__(self, shard: int) -> None:
         """Score one shard and write its part."""
-        config = self.job.config
+        config, options = self.job.config, self.job.options
         users, histories = self.job.users.read(shard)
         requests = [
-            Request(self._prompt(history), history if config.exclude_seen else (), self.job.eligible) for history in histories
+            Request(self.prompts(history), history if config.exclude_seen else (), self.job.eligible, options.caps)
+            for history in histories
         ]
         with muted_progress():  # the bar of all users is enough
-            answers = self.recommender.answer(requests, config.k, config.beams, batch_size=config.batch_size)
+            answers = self.recommender.answer(requests, config.k, config.beams, options.exact, batch_size=config.batch_size)
         frame = storage.recommendations_frame(users, answers, self.item_ids)
         buffer = io.BytesIO()
         frame.write_parquet(buffer)
@@ -126,10 +136,6 @@ class Scorer:
             new=sum(not history for history in histories),
             exact=sum(answer.exact for answer in answers),
         )
-
-    def _prompt(self, history: Sequence[int]) -> list[int]:
-        shown = history[-self.job.run.config.converse.max_history_items :]
-        return self.renderer.prompt(converse.history_prompt(self.codes, shown))
 
 
 def score_users(run: Run, batch: Batch, folder: Path) -> None:
@@ -147,9 +153,16 @@ def score_users(run: Run, batch: Batch, folder: Path) -> None:
     if batch.users is None:
         users = Users.of_corpus(run.folder("ingest") / "histories.parquet", config.users_per_part)
     else:
-        users = Users.of_file(batch.users, item_ids, config.users_per_part, folder, batch.unknown_items)
-    eligible = now.registry.offered()
-    score(Job(run, config, users, folder, None if eligible.all() else eligible), batch.workers, batch.engine)
+        users = Users.of_file(batch.users, item_ids, config.users_per_part, folder, batch.options.unknown_items)
+    corpus = replace(storage.load_corpus(run.folder("ingest")), items=now.items)
+    purchases = training_purchases(corpus)
+    eligibility, notes = Conditions.of(corpus, purchases, now.registry.offered()).eligibility(batch.options)
+    for note in notes:
+        say(f"  {note}")
+    mask = eligibility.mask
+    if mask is not None and not mask.any():
+        raise DataError(f"nobody can be recommended anything: {eligibility.why_so_few()}")
+    score(Job(run, config, users, folder, batch.options, mask, purchases), batch.workers, batch.engine)
 
 
 def score(job: Job, workers: int = 1, engine: Engine = "local") -> None:

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from sidrec import columns as c
 from sidrec import storage
-from sidrec.artifacts import STAGES, Ticket, write_file, writing
+from sidrec.artifacts import STAGES, Ticket, verified_manifest, write_file, writing
 from sidrec.config import RunConfig
 from sidrec.pipeline import CONFIG_FILE, Run
 from sidrec.quantize import Registry, text_fingerprints
@@ -69,5 +69,7 @@ def make_run(path: Path, n_users: int = 50, n_items: int = 40, **recommend: obje
 
 def write_stage(run: Run, command: str, make: object) -> None:
     run.path.mkdir(parents=True, exist_ok=True)
-    with writing(run.path, Ticket(STAGES[command], 0, {}, {})) as folder:
+    made = [need for need in STAGES[command].needs if run.folder(need).is_dir()]
+    inputs = {need: verified_manifest(run.path, need).content for need in made}
+    with writing(run.path, Ticket(STAGES[command], 0, {}, inputs)) as folder:
         make(folder)  # type: ignore[operator]

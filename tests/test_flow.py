@@ -107,13 +107,14 @@ def test_the_model_is_a_plain_hugging_face_folder(run: pipeline.Run) -> None:
 
 def test_recommendations_are_real_distinct_items(run: pipeline.Run) -> None:
     from sidrec.answer import Answerer
+    from sidrec.asking import Options
 
     answerer = Answerer.open(run)
     ids = answerer.corpus.items["item_id"].to_list()
     user = answerer.corpus.histories["user_id"][0]
     answers = [
         answerer.for_user(user, 10),
-        answerer.for_history(ids[:3], 10, exclude_seen=True),
+        answerer.for_history(ids[:3], 10, Options(exclude_seen=True)),
         answerer.for_text("grain-free food for a senior cat", 10),
         answerer.for_item(ids[0], 10),
     ]
@@ -133,9 +134,10 @@ def test_recommendations_are_real_distinct_items(run: pipeline.Run) -> None:
 
 
 def test_recommendations_for_all_users(run: pipeline.Run) -> None:
+    from sidrec.asking import Options
     from sidrec.scoring import Batch
 
-    pipeline.recommend(run, Batch(k=4, exclude_seen=True))
+    pipeline.recommend(run, Batch(k=4, options=Options(exclude_seen=True)))
     frame = storage.scan_recommendations(run.folder("recommend")).collect()
     corpus = storage.load_corpus(run.folder("ingest"))
     assert frame.height == 4 * corpus.histories.height

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from sidrec import pipeline, storage
 from sidrec.answer import Answerer
 from sidrec.artifacts import MANIFEST, Manifest
+from sidrec.asking import Options
 from sidrec.cli import app
 from sidrec.errors import ConfigError, DataError
 from sidrec.scoring import Batch, Scorer
@@ -64,7 +65,7 @@ def test_every_user_in_order_with_what_the_single_request_says(original: pipelin
 
 
 def test_exclusion_and_k_reach_every_user(run: pipeline.Run) -> None:
-    pipeline.recommend(run, Batch(k=6, exclude_seen=True))
+    pipeline.recommend(run, Batch(k=6, options=Options(exclude_seen=True)))
     frame = storage.scan_recommendations(run.folder("recommend")).collect()
     corpus = storage.load_corpus(run.folder("ingest"))
     seen = dict(corpus.histories.select("user_id", "items").iter_rows())
@@ -158,7 +159,7 @@ def test_users_of_a_file(run: pipeline.Run, tmp_path: Path, capfd: pytest.Captur
     with pytest.raises(DataError, match=r"users\.jsonl, line 21: no item 'nope' .*look like 'P000'.*--unknown-items drop"):
         pipeline.recommend(run, Batch(users=file))
     assert hashes(run) == before  # the finished result is untouched
-    pipeline.recommend(run, Batch(users=file, unknown_items="drop"))
+    pipeline.recommend(run, Batch(users=file, options=Options(unknown_items="drop")))
     assert "2 purchases of items that are not in the catalogue" in capfd.readouterr().err
     frame = storage.scan_recommendations(run.folder("recommend")).collect()
     assert single.rank_histories([[0]], 4)[0].items.tolist() == frame.filter(user="N20")["item_index"].to_list()

@@ -20,6 +20,7 @@ class Match:
     """One condition that an item fulfils, and what the catalogue says of it: ``price < 30``, 12.99."""
 
     condition: str
+    column: str
     value: Any
 
 
@@ -64,7 +65,7 @@ def _why(node: Node, wanted: bool, row: int, few: FilterColumns, truth: dict[int
         case Condition():
             if truth[id(node)][row] != wanted:
                 return []
-            return [Match(show(node if wanted else Not(node)), few.value(node.column, row))]
+            return [Match(show(node if wanted else Not(node)), node.column, few.value(node.column, row))]
         case Not(inner):
             return _why(inner, not wanted, row, few, truth)
         case And(terms) | Or(terms):

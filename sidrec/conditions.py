@@ -1,0 +1,88 @@
+"""What callers ask of items, in ids and filters, against one version of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sidrec import columns as c
+from sidrec.asking import Options
+from sidrec.config import UnknownItems
+from sidrec.errors import DataError
+from sidrec.recommend.eligibility import Eligibility
+from sidrec.recommend.expressions import FilterColumns
+from sidrec.types import Corpus
+
+_COMPOSED = 32  # compositions that are kept; each takes a byte an item
+_NAMED = 5  # unknown ids that a message names
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """``columns`` are those of the catalogue; ``offered``, bool ``(N,)``, says what is not retired, ``None``: all."""
+
+    columns: FilterColumns
+    offered: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(cls, corpus: Corpus, purchases: NDArray[np.int64], offered: NDArray[np.bool_] | None = None) -> Conditions:
+        """``corpus.items`` are the catalogue of this version; ``purchases``: see ``training_purchases``."""
+        return cls(FilterColumns.of(corpus.items, purchases), None if offered is None or offered.all() else offered)
+
+    def eligibility(self, options: Options) -> tuple[Eligibility, list[str]]:
+        """All conditions but what a customer has bought, composed; the same options give the same arrays. And notes.
+
+        Raises:
+            ConfigError: a filter is none, or does not fit the catalogue's columns.
+            DataError: a listed id is not in the catalogue, and ``options`` do not drop it.
+        """
+        allow: tuple[int, ...] | None = None
+        notes: list[str] = []
+        if options.allow is not None:
+            rows, notes = self.rows(options.allow, "the allow-list", options.unknown_items)
+            allow = tuple(rows)
+        deny, more = self.rows(options.deny, "the deny-list", options.unknown_items)
+        return self._compose(options.filters, allow, tuple(deny), options.min_novelty), [*notes, *more]
+
+    def rows(self, item_ids: Sequence[str], where: str, unknown_items: UnknownItems = "refuse") -> tuple[list[int], list[str]]:
+        """Rows of item ids, and a note on those that are dropped; ``where`` says in what they stand.
+
+        Raises:
+            DataError: unknown ids are refused.
+        """
+        rows = [self._row_of.get(item_id, -1) for item_id in item_ids]
+        unknown = [item_id for item_id, row in zip(item_ids, rows, strict=True) if row < 0]
+        if not unknown:
+            return rows, []
+        named = ", ".join(map(repr, unknown[:_NAMED])) + (f" and {len(unknown) - _NAMED:,} more" * (len(unknown) > _NAMED))
+        if unknown_items == "drop":
+            return [row for row in rows if row >= 0], [f"left out of {where}, for the catalogue lacks them: {named}"]
+        raise DataError(
+            f"no item {named} in the catalogue, but in {where}; item ids look like {next(iter(self._row_of), '')!r} "
+            "(--unknown-items drop leaves unknown ones out)"
+        )
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {item_id: row for row, item_id in enumerate(self.columns.frame[c.ITEM_ID].to_list())}
+
+    @cached_property
+    def _compose(self) -> Callable[..., Eligibility]:
+        @lru_cache(maxsize=_COMPOSED)
+        def compose(
+            filters: tuple[str, ...], allow: tuple[int, ...] | None, deny: tuple[int, ...], min_novelty: float | None
+        ) -> Eligibility:
+            return Eligibility.of(self.columns, filters, allow=allow, deny=deny, min_novelty=min_novelty, offered=self.offered)
+
+        return compose
+
+
+def training_purchases(corpus: Corpus) -> NDArray[np.int64]:
+    """int64 ``(N,)``: how often each of ``corpus.items`` was bought in what may be learned from; 0 for what came later."""
+    bought = corpus.histories.select(pl.col(c.ITEMS).list.head(pl.col(c.TRAIN_END)).explode().drop_nulls())[c.ITEMS]
+    return np.bincount(bought.to_numpy(), minlength=corpus.n_items).astype(np.int64)

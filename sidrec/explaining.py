@@ -1,0 +1,39 @@
+"""``sidrec recommend --explain``: the beam tree of an answer, on a terminal and as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from sidrec import columns as c
+from sidrec.answer import Answerer
+from sidrec.artifacts import write_file
+from sidrec.errors import ConfigError
+from sidrec.log import say
+from sidrec.recommend.beamtree import Names, grow, levels_of
+from sidrec.recommend.treepicture import tree_picture
+from sidrec.recommend.treetext import show_tree
+from sidrec.shown import Answer
+
+
+def explain_answer(answerer: Answerer, answer: Answer, console: Console | None, picture: Path | None) -> None:
+    """Print the tree, and draw it to ``picture`` with its numbers (``.csv``) and what it shows in words (``.txt``) beside.
+
+    Raises:
+        ConfigError: the folder of the picture does not exist.
+    """
+    if picture is not None and not picture.parent.is_dir():
+        raise ConfigError(f"--picture {picture}: there is no folder {picture.parent}")
+    explanation = answerer.explain(answer)
+    titles = answerer.corpus.items[c.TITLE].to_list()
+    names = Names(answerer.recommender.trie, titles)
+    root, levels = grow(explanation, names, answerer.codes.codes), levels_of(explanation, names)
+    if console is not None:
+        console.print()
+        show_tree(root, levels, titles, console)
+    if picture is not None:
+        drawn = tree_picture(explanation, root, levels, titles, answer.asked)
+        for suffix, data in ((".svg", drawn.file), (".csv", drawn.csv), (".txt", f"{drawn.alt}\n".encode())):
+            write_file(picture.with_suffix(suffix), data)
+        say(f"drawn: {picture}, its numbers in {picture.with_suffix('.csv').name}")
