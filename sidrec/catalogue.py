@@ -2,7 +2,8 @@
 
 ``9-catalogue`` holds one folder a version, ``000002``, ``000003``..., each complete: ``items.parquet`` and
 ``codes.parquet`` (row i is item i; the corpus' own items first, in their order, so that old histories stay valid),
-``registry.parquet`` and a manifest. Version 1 is ``1-corpus`` and ``3-codes``, which nothing here touches. A version is
+``registry.parquet``, ``vectors.safetensors`` (what the codebook was given for the rows behind the corpus' own) and a
+manifest. Version 1 is ``1-corpus`` and ``3-codes``, which nothing here touches. A version is
 written beside the others and renamed when it is complete, so a reader sees the old one or the new one, never half.
 """
 
@@ -14,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from sidrec import columns as c
 from sidrec import storage
@@ -25,6 +29,7 @@ from sidrec.quantize import Registry
 from sidrec.types import ItemCodes
 
 FOLDER = "9-catalogue"
+_VECTORS = "vectors.safetensors"
 _KEPT = 3  # versions that stay: who opened the one before can finish reading, and `sidrec codes diff` has two to compare
 _PATIENCE = 5  # a reader that loses its version to many writers looks again so often
 
@@ -45,6 +50,11 @@ class Catalogue:
     @property
     def version(self) -> int:
         return self.registry.version
+
+    def later_vectors(self) -> NDArray[np.float32] | None:
+        """Joined vectors, float32 ``(n, D')``, of the rows behind the corpus' own; ``None`` where there are no such rows."""
+        path = self.folder / _VECTORS
+        return load_file(path)["vectors"] if path.is_file() else None
 
 
 def open_catalogue(run: Run) -> Catalogue:
@@ -89,8 +99,10 @@ def versions(run: Path) -> list[Path]:
     return sorted(path for path in parent.iterdir() if path.name.isdigit() and (path / MANIFEST).is_file())
 
 
-def write_version(run: Run, items: pl.DataFrame, registry: Registry, why: Mapping[str, Any]) -> Catalogue:
-    """A new version; the caller holds the run's lock. ``why`` goes into the manifest.
+def write_version(
+    run: Run, items: pl.DataFrame, registry: Registry, later: NDArray[np.float32] | None, why: Mapping[str, Any]
+) -> Catalogue:
+    """A new version; the caller holds the run's lock. ``later``: see ``Catalogue``; ``why`` goes into the manifest.
 
     Raises:
         ArtifactError: no space is left; the version before is untouched.
@@ -104,6 +116,8 @@ def write_version(run: Run, items: pl.DataFrame, registry: Registry, why: Mappin
         items.write_parquet(partial / "items.parquet")
         storage.save_codes(partial, registry.row_codes(), items[c.ITEM_ID].to_list())
         registry.save(partial / "registry.parquet")
+        if later is not None:
+            save_file({"vectors": np.ascontiguousarray(later)}, partial / _VECTORS)
     for old in before[: 1 - _KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return Catalogue(items, registry, run.path / folder)

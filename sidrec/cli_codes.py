@@ -76,6 +76,46 @@ def restore(run: RunOption, ids: IdsOption, as_json: JsonOption = False) -> None
     _step("restore", run, ids, as_json)
 
 
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="A run, its 3-codes, its 9-catalogue, or a version in that.")],
+    new: Annotated[Path, typer.Argument(help="The same, later.")],
+    as_json: JsonOption = False,
+) -> None:
+    """What moved, came and went; exits with 1 where a model that learned OLD means other items by NEW."""
+    from sidrec.drifting import read_registry
+    from sidrec.quantize import compare
+
+    found = compare(read_registry(old), read_registry(new))
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), ensure_ascii=False))
+    else:
+        for line in found.lines():
+            typer.echo(line)
+    if not found.stable:
+        raise typer.Exit(1)
+
+
+@app.command()
+def drift(
+    run: RunOption,
+    items: Annotated[Path | None, typer.Option("--items", "-i", help="Items that may come; default: those that came.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Whether the codebook still fits what arrives; exits with 1 where it is time to learn new codes."""
+    from sidrec.drifting import measure_drift
+    from sidrec.pipeline import Run
+
+    found = measure_drift(Run.open(run), items)
+    if as_json:
+        typer.echo(json.dumps({**found.figures, "refit": found.refit, "reasons": found.reasons}, ensure_ascii=False))
+    else:
+        for line in found.lines():
+            typer.echo(line)
+    if found.refit:
+        raise typer.Exit(1)
+
+
 def _step(action: str, run: Path, ids: str, as_json: bool) -> None:
     from sidrec import grow
     from sidrec.ingest import read_ids

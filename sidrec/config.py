@@ -190,6 +190,12 @@ class QuantizeConfig(_Table):
         description="Folder of an earlier run: its encoder (for embed too), its codebook and all its codes are kept, new items "
         "are encoded, missing ones retired, and no code moves. Or the 3-codes or 9-catalogue in it. Empty: codes are learned.",
     )
+    drift_limit: float = Field(
+        0.25,
+        ge=0.0,
+        description="`sidrec codes drift`: by what share new items may lie farther from their codes than old ones before it is "
+        "time to learn new codes.",
+    )
     text_weight: float = Field(1.0, ge=0.0, description="Weight of the text vectors; 0: the other vectors alone.")
     given_weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
         default_factory=dict, description="Weights of the vectors of embed.given, by name; 1 where none is named, 0: not used."

@@ -143,15 +143,19 @@ def add(run: Run, path: Path, on_change: OnChange = "refuse", vectors: Mapping[s
         )
         if not entering.height and not new.height:
             return done
-        codebook, encode = _frozen(run, path, vectors or {})
+        codebook, encode = frozen(run, path, vectors or {})
         items = pl.concat([_updated(now.items, rows, new), entering])
         ids = items[c.ITEM_ID].to_list()
         places = registry.unknown(ids)
-        joined, without = encode(items[places])
-        learned, codes = codebook.place(registry, joined, [ids[i] for i in places], run.config.quantize)
+        joined, without = encode(entering)
+        behind = [place - now.items.height for place in places]
+        learned, codes = codebook.place(registry, joined[behind], [ids[i] for i in places], run.config.quantize)
         grown = registry.with_catalogue(ids, text_fingerprints(items), places, codes)
-        changed = _changed(codebook, encode, old, new)
-        write_version(run, items, grown, {"action": "add", "file": path.name, "new": len(places), "changed": len(changed)})
+        told = encode(new)[0]
+        changed = _changed(codebook, encode, old, told)
+        later = _later(now, joined, rows, told)
+        why = {"action": "add", "file": path.name, "new": len(places), "changed": len(changed)}
+        write_version(run, items, grown, later, why)
         at = grown.places()
         return replace(
             done,
@@ -191,13 +195,13 @@ def _step(run: Run, action: str, item_ids: Sequence[str], change: Callable[[Regi
         if np.array_equal(after.retired > 0, now.registry.retired > 0) and np.array_equal(after.absent, now.registry.absent):
             warn(f"all {len(item_ids)} items are as `sidrec codes {action}` would leave them: nothing was written")
             return now
-        return write_version(run, now.items, after, {"action": action, "items": len(item_ids)})
+        return write_version(run, now.items, after, now.later_vectors(), {"action": action, "items": len(item_ids)})
 
 
 Encode = Callable[[pl.DataFrame], tuple[NDArray[np.float32], dict[str, int]]]
 
 
-def _frozen(run: Run, path: Path, vectors: Mapping[str, Path]) -> tuple[Codebook, Encode]:
+def frozen(run: Run, path: Path, vectors: Mapping[str, Path]) -> tuple[Codebook, Encode]:
     """The run's codebook, and what turns items (``ITEM_SCHEMA``) into joined vectors for it.
 
     ``Encode`` also tells of how many items the shop gave no vector, by name.
@@ -255,16 +259,25 @@ def _updated(items: pl.DataFrame, rows: NDArray[np.int64], new: pl.DataFrame) ->
     return pl.concat([items, new])[source.tolist()].with_columns(items[c.COLD])
 
 
-def _changed(codebook: Codebook, encode: Encode, old: pl.DataFrame, new: pl.DataFrame) -> tuple[Changed, ...]:
-    """Both texts are encoded as an item that nobody bought, so that only the text makes the difference."""
-    if not old.height or text_fingerprints(old) == text_fingerprints(new):
-        levels = len(codebook.quantizer.sizes)
-        return tuple(Changed(item, levels, levels) for item in old[c.ITEM_ID].to_list())
-    before, after = (codebook.quantizer.encode(encode(items)[0]) for items in (old, new))
+def _changed(codebook: Codebook, encode: Encode, old: pl.DataFrame, told: NDArray[np.float32]) -> tuple[Changed, ...]:
+    """``told``: joined vectors of the new texts. Both are taken as of items that nobody bought, so only the text differs."""
+    before, after = codebook.quantizer.encode(encode(old)[0]), codebook.quantizer.encode(told)
     kept = np.cumprod(before == after, axis=1).sum(axis=1)
     return tuple(
         Changed(item, levels, before.shape[1]) for item, levels in zip(old[c.ITEM_ID].to_list(), kept.tolist(), strict=True)
     )
+
+
+def _later(
+    now: Catalogue, joined: NDArray[np.float32], rows: NDArray[np.int64], told: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The vectors behind the corpus' own: those that were there, ``told`` in the place of ``rows``, and ``joined``."""
+    before = now.later_vectors()
+    kept = joined[:0] if before is None else before
+    own = now.items.height - len(kept)
+    kept = kept.copy()
+    kept[rows[rows >= own] - own] = told[rows >= own]
+    return np.concatenate((kept, joined))
 
 
 def _retired(registry: Registry, ids: Sequence[str]) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from sidrec.quantize.behaviour import behaviour_vectors
 from sidrec.quantize.codebook import Codebook
 from sidrec.quantize.collisions import mean_residual, move_collisions
+from sidrec.quantize.diff import Difference, compare
+from sidrec.quantize.drift import ENOUGH, Drift, Sample, crowded_share, drift
 from sidrec.quantize.frozen import load_quantizer
 from sidrec.quantize.fusion import Fusion
 from sidrec.quantize.health import health
@@ -15,13 +17,20 @@ from sidrec.quantize.stage import Quantized, quantize
 from sidrec.quantize.ties import break_ties
 
 __all__ = [
+    "ENOUGH",
     "Codebook",
+    "Difference",
+    "Drift",
     "Fusion",
     "Quantized",
     "Registry",
     "ResidualKMeans",
+    "Sample",
     "behaviour_vectors",
     "break_ties",
+    "compare",
+    "crowded_share",
+    "drift",
     "health",
     "load_quantizer",
     "mean_residual",
