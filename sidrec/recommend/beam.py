@@ -140,10 +140,9 @@ class Search:
             total = total.expand(child.shape).clone() if log_prob is None else total + log_prob
             if looked is not None and level < trie.levels:
                 looked.append(Looked.of(child, count, log_prob, total))
-            allowed = live.of_nodes(level + 1, child)
-            for usable in (real, allowed):
-                if usable is not None:
-                    total.masked_fill_(~usable, DEAD)
+            live.close(level + 1, total, first, count)
+            if real is not None:
+                total.masked_fill_(~real, DEAD)
             last = level == trie.depth - 1
             width = k if last else beams
 

@@ -84,24 +84,29 @@ class Alive:
             DataError: an excluded item is not in the catalogue, or a mask is not one boolean an item.
         """
         sums, group = _groups(trie, requests, counts or MaskCounts(trie))
-        sizes = [len(request.exclude) for request in requests]
-        items = np.fromiter((item for request in requests for item in request.exclude), np.int64, sum(sizes))
+        lists = [np.asarray(request.exclude, dtype=np.int64) for request in requests]
+        items = np.concatenate(lists) if lists else np.empty(0, dtype=np.int64)
         if not items.size:
             return cls(trie, len(requests), sums, group, items, items)
-        rows = np.repeat(np.arange(len(requests)), sizes)
+        rows = np.repeat(np.arange(len(requests)), [row.size for row in lists])
         if items.min() < 0 or items.max() >= trie.n_items:
             bad = int(np.flatnonzero((items < 0) | (items >= trie.n_items))[0])
             raise DataError(
                 f"request {rows[bad]} excludes item {items[bad]}, which is not in the catalogue of {trie.n_items} items"
             )
         keys = np.unique(rows * trie.n_items + trie.position_of_item[items])
-        made = cls(trie, len(requests), sums, group, keys // trie.n_items, keys % trie.n_items)
-        wanted = made._eligible(trie.depth, made.rows, made.positions) > 0
-        return cls(trie, len(requests), sums, group, made.rows[wanted], made.positions[wanted])
+        rows, positions = keys // trie.n_items, keys % trie.n_items
+        if sums:
+            made = cls(trie, len(requests), sums, group, rows, positions)
+            wanted = made._eligible(trie.depth, rows, positions) > 0
+            rows, positions = rows[wanted], positions[wanted]
+        return cls(trie, len(requests), sums, group, rows, positions)
 
     def totals(self) -> NDArray[np.int64]:
         """int64 ``(B,)``: how many items each request may be given."""
-        return self.counts(0, np.arange(self.requests), np.zeros(self.requests, dtype=np.int64))
+        each = [int(sums[-1]) for sums in self.sums]
+        totals = np.asarray(each)[self.group] if each else np.full(self.requests, self.trie.n_items)
+        return totals - np.bincount(self.rows, minlength=self.requests)
 
     def counts(self, depth: int, rows: NDArray[np.int64], nodes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Eligible and not excluded items below ``nodes`` of ``depth`` for requests ``rows`` (same shapes)."""
@@ -119,17 +124,18 @@ class Alive:
 
         Few: a node near the root is never emptied by a purchase history, so the search mostly compares with nothing.
         """
-        if not self.rows.size:
-            return self.rows
+        if not self.rows.size or depth == self.trie.depth:
+            return self.rows * self.trie.n_items + self.positions
         keys, taken = self._excluded(depth)
         width = self.trie.width(depth)
-        emptied: NDArray[np.int64] = keys[self._eligible(depth, keys // width, keys % width) == taken]
+        rows = np.zeros_like(keys) if self.requests == 1 else keys // width
+        emptied: NDArray[np.int64] = keys[self._eligible(depth, rows, keys - rows * width) == taken]
         return emptied
 
     def _eligible(self, depth: int, rows: NDArray[np.int64], nodes: NDArray[np.int64]) -> NDArray[np.int64]:
         low, high = self.trie.leaf_range(depth, nodes)
-        if not self.sums:
-            return np.asarray(high - low, dtype=np.int64)
+        if len(self.sums) < 2:
+            return np.asarray(self.sums[0][high] - self.sums[0][low] if self.sums else high - low, dtype=np.int64)
         below: NDArray[np.int64] = np.zeros(nodes.shape, dtype=np.int64)
         for number, sums in enumerate(self.sums):
             own = self.group[rows] == number
@@ -138,9 +144,12 @@ class Alive:
 
     def _excluded(self, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Sorted keys of the nodes above exclusions, and how many exclusions lie below each."""
+        if not self.rows.size:
+            return self.rows, self.rows
         keys = self.rows * self.trie.width(depth) + self.trie.nodes_above(depth, self.positions)
-        first = np.flatnonzero(np.diff(keys, prepend=-1))  # keys are sorted already: positions are, within a request
-        return keys[first], np.diff(first, append=keys.size)
+        # keys are sorted already: positions are, within a request
+        first = np.concatenate(([0], np.flatnonzero(keys[1:] != keys[:-1]) + 1, [keys.size]))
+        return keys[first[:-1]], first[1:] - first[:-1]
 
 
 def _groups(

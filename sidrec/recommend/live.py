@@ -5,9 +5,12 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from sidrec.recommend.choice import DEAD
 from sidrec.recommend.filters import Alive
 
 
@@ -36,24 +39,35 @@ class LiveNodes:
         start = torch.from_numpy(alive.group).to(device)[:, None, None] * (alive.trie.n_items + 1)
         return cls(alive, leaves, torch.cat(parts), start)
 
-    def of_nodes(self, depth: int, node: Tensor) -> Tensor | None:
-        """bool, same shape: whether an eligible and not excluded item is below ``node (B, W, M)``; ``None``: all are."""
-        found: Tensor | None = None
+    def close(self, depth: int, total: Tensor, first: NDArray[np.int64], count: NDArray[np.int64]) -> None:
+        """Give each candidate without an eligible item below it the score ``-inf``, in place.
+
+        ``total (B, W, M)`` are the scores of the nodes of ``depth`` from ``first (B, W)`` on, of which ``count`` are real.
+        """
         if self.sums is not None:
-            is_item = depth == self.alive.trie.depth
-            if self.start is None and node.numel() > self.alive.trie.width(depth):  # cheaper once for each node of the depth
-                at_bounds = self.sums if is_item else self.sums[self.leaves[depth]]
-                found = (at_bounds[1:] > at_bounds[:-1])[node]
-            else:
-                low, high = (node, node + 1) if is_item else (self.leaves[depth][node], self.leaves[depth][node + 1])
-                if self.start is not None:
-                    low, high = low + self.start, high + self.start
-                found = self.sums[high] > self.sums[low]
-        emptied = self.alive.emptied(depth)
-        if emptied.size:
-            keys = torch.from_numpy(emptied).to(node.device)
-            wanted = node + torch.arange(len(node), device=node.device)[:, None, None] * self.alive.trie.width(depth)
-            at = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
-            missed = keys[at] != wanted
-            found = missed if found is None else found & missed
-        return found
+            total.masked_fill_(~self._masked(depth, total, first), DEAD)
+        keys = self.alive.emptied(depth)
+        if keys.size:  # few: each is looked for among the beams, not each candidate among them
+            row, beam = count.nonzero()
+            starts, own = row * self.alive.trie.width(depth) + first[row, beam], count[row, beam]
+            order = np.argsort(starts)
+            at = order[np.maximum(np.searchsorted(starts[order], keys, side="right") - 1, 0)]
+            offset = keys - starts[at]
+            hit = (offset >= 0) & (offset < own[at])
+            places = (row[at][hit], beam[at][hit], offset[hit])
+            total[tuple(torch.from_numpy(place).to(total.device) for place in places)] = DEAD
+
+    def _masked(self, depth: int, total: Tensor, first: NDArray[np.int64]) -> Tensor:
+        """bool ``(B, W, M)``: whether the mask leaves an item below."""
+        assert self.sums is not None
+        width, is_item = self.alive.trie.width(depth), depth == self.alive.trie.depth
+        begin = torch.from_numpy(first).to(total.device)[..., None]
+        if self.start is None and total.numel() > width:  # cheaper once for each node of the depth
+            at_bounds = self.sums if is_item else self.sums[self.leaves[depth]]
+            node = (begin + torch.arange(total.shape[2], device=total.device)).clamp_(max=width - 1)
+            return (at_bounds[1:] > at_bounds[:-1])[node]
+        edge = (begin + torch.arange(total.shape[2] + 1, device=total.device)).clamp_(max=width)
+        if not is_item:
+            edge = self.leaves[depth][edge]
+        found = self.sums[edge if self.start is None else edge + self.start]
+        return found[..., 1:] > found[..., :-1]

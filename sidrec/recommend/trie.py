@@ -141,7 +141,8 @@ class Trie:
         """The node of ``depth`` above each leaf position."""
         if depth == self.depth:
             return positions.astype(np.int64)
-        return np.searchsorted(self.leaves[depth], positions, side="right") - 1
+        # of the bounds' own type: numpy would copy them to the wider one
+        return np.searchsorted(self.leaves[depth], positions.astype(np.int32), side="right") - 1
 
     def alive(self, eligible: NDArray[np.bool_]) -> NDArray[np.int32]:
         """Prefix sums int32 ``(N + 1,)`` of ``eligible`` (bool ``(N,)`` by item index) in leaf order.
