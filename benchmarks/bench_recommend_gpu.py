@@ -34,7 +34,7 @@ import torch
 from random_parts import PLANS, SIZES, Plan, random_codes, random_model
 
 from sidrec.recommend import Asked, Batcher, LiveRecommender, Recommender
-from sidrec.recommend.engine import prompt_slots
+from sidrec.recommend.engine import StaticEngine, prompt_slots
 from sidrec.recommend.graphs import Graphs
 from sidrec.recommend.static_qwen3 import StaticQwen3
 from sidrec.types import Request
@@ -128,6 +128,16 @@ class Bench:
         ids = self.draw.integers(0, self.plan.words, (1, slots)).astype(np.int32)
         return float(np.median(self.timed(lambda: graphs.run("prefill", ids), self.plan.seconds / 3)))
 
+    def attention(self, k: int, context: int) -> None:
+        """The other way for beams to see the prompt; see ``static_qwen3.py``. Which is faster should be the default."""
+        other = self.recommender.over(self.recommender.codes)
+        offsets = self.vocabulary.level_offsets.tolist()
+        other.__dict__["_engine"] = StaticEngine(self.model, offsets, SIZES, over_vocabulary=False, fused=True)
+        asked = self.requests(1, context)
+        for name, recommender in (("products", self.recommender), ("a fused kernel", other)):
+            took = self.timed(lambda r=recommender: r.answer(asked, k, k), self.plan.seconds / 3)
+            self.add(f"K {k}, context {context:,}, beams see by {name}: p50", float(np.median(took)), "ms")
+
     def latency(self, n: int, k: int, context: int) -> None:
         if self.gpu:
             torch.cuda.reset_peak_memory_stats()
@@ -218,6 +228,10 @@ class Bench:
             self.bare[context] = self.prefill(context)
             self.add(f"bare prefill, context {context:,}", self.bare[context], "ms")
         self.guard(self.agreement, plan.beams[0], plan.contexts[0])
+        if self.recommender.__dict__["_engine"] is not None:
+            for k in plan.beams:
+                for context in plan.contexts:
+                    self.guard(self.attention, k, context)
         for n in plan.items:
             if n != self.recommender.trie.n_items:
                 self.recommender = self.recommender.over(random_codes(n))

@@ -19,7 +19,7 @@ from sidrec.recommend.static_qwen3 import StaticQwen3
 from sidrec.recommend.tables import Resident, Tables
 
 MAX_ROWS = 64  # requests of one batch
-MAX_TOKENS = 1 << 17  # slots of prompts in one batch: 15 GB of keys and values of Qwen3-1.7B
+MAX_SLOTS = 1 << 17  # tokens of prompts and beams in one batch: 15 GB of keys and values of Qwen3-1.7B
 
 
 class StaticEngine:
@@ -29,10 +29,18 @@ class StaticEngine:
     when another comes. So a swap of catalogues needs no new recording, and no answer is made from two of them.
     """
 
-    def __init__(self, model: PreTrainedModel, first_ids: Sequence[int], sizes: Sequence[int], over_vocabulary: bool) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        first_ids: Sequence[int],
+        sizes: Sequence[int],
+        over_vocabulary: bool,
+        fused: bool = False,
+    ) -> None:
+        """``first_ids``: the token id of code 0 of each level; the others: see ``StaticSearch`` and ``StaticQwen3``."""
+        self.model, self._fused = model, fused
         self._first_ids, self._sizes, self._over_vocabulary = tuple(first_ids), tuple(sizes), over_vocabulary
-        self._layers = StaticQwen3(model)
+        self._layers = StaticQwen3(model, fused)
         self._search: StaticSearch | None = None
         self._graphs: Graphs[Bucket] | None = None
         self._lock = Lock()
@@ -63,7 +71,7 @@ class StaticEngine:
         levels = np.zeros((len(prompts), most, len(self._sizes)), dtype=np.float32)
         exact = np.zeros(len(prompts), dtype=np.bool_)
         excluded = np.split(alive.positions, np.searchsorted(alive.rows, np.arange(1, len(prompts))))
-        for rows in self._batches(prompts):
+        for rows in self._batches(prompts, max(beams)):
             bucket = Bucket(
                 _power(len(rows), 2, 1),
                 prompt_slots(max(len(prompts[row]) for row in rows), self._layers.positions),
@@ -100,13 +108,13 @@ class StaticEngine:
                 exact[row] = bound == DEAD or bound < score[live].min(initial=np.inf) - SLACK
         return Found(items, scores, levels, exact)
 
-    def _batches(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    def _batches(self, prompts: Sequence[Sequence[int]], beams: int) -> list[list[int]]:
         """Requests of similar length together, no more than fit at once."""
+        below = beam_slots(beams) * (len(self._sizes) - 1)
         made: list[list[int]] = []
         for rows in batches(prompts, MAX_ROWS):
-            most = prompt_slots(len(prompts[rows[-1]]), self._layers.positions)  # the longest stands last
-            size = max(1, MAX_TOKENS // most)
-            size = 1 << (size.bit_length() - 1)
+            slots = prompt_slots(len(prompts[rows[-1]]), self._layers.positions) + below  # the longest stands last
+            size = 1 << (max(1, MAX_SLOTS // slots).bit_length() - 1)
             made += [rows[start : start + size] for start in range(0, len(rows), size)]
         return made
 
@@ -114,7 +122,7 @@ class StaticEngine:
     def _ready(self, tables: Tables) -> tuple[StaticSearch, Graphs[Bucket]]:
         """The search with this catalogue on the device, made anew where the model moved or the catalogue outgrew its room."""
         if self._layers.outdated:
-            self._layers, self._search = StaticQwen3(self.model), None
+            self._layers, self._search = StaticQwen3(self.model, self._fused), None
         if self._search is None or self._graphs is None or not self._search.resident.fits(tables):
             self._search = self._graphs = None  # let the old memory go first
             resident = Resident(tables, MAX_ROWS, self._layers.device)

@@ -4,6 +4,11 @@ The same numbers as ``Qwen3Branches``, from fewer and larger kernels, for on a G
 kernels and for weights, not for arithmetic: query, key and value are one product, gate and up another; the residual is
 added within the product before it; one norm and one rotation serve queries and keys. Nothing here waits for the device.
 
+What the beams see of the prompt goes through plain matrix products and a softmax. The fused kernels that take a mask walk along
+the keys one block after the other: with 50 beams 16 blocks of queries would keep 16 of an H100's 132 processors busy. The
+scores of all keys, which those kernels avoid to store, are small here (8 MB a request at 50 beams and 5,000 tokens).
+``fused`` takes them anyway: which is faster is for ``benchmarks/bench_recommend_gpu.py`` to say.
+
 Shapes: B requests, P slots of a prompt, W beams, T tokens, S slots in all, H heads, G groups of them that share keys, E
 width of a head, D width of the model.
 """
@@ -46,7 +51,8 @@ class StaticQwen3:
         """Whether the model is one whose positions do not depend on the prompt's length."""
         return Qwen3Branches.fits(model) and model.base_model.rotary_emb.rope_type in _FIXED_ROPE  # type: ignore[union-attr,operator]
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, fused: bool = False) -> None:
+        """``fused``: a fused attention kernel for the beams too; see the top of this file."""
         base: Any = model.base_model
         config = model.config
         self.device, self.dtype = model.device, model.dtype
@@ -57,6 +63,7 @@ class StaticQwen3:
         self._heads, self._groups = int(config.num_attention_heads), int(config.num_key_value_heads)
         self._width = int(base.layers[0].self_attn.head_dim)
         self._eps = float(config.rms_norm_eps)
+        self._fused = fused
         self._layers = [self._layer(module) for module in base.layers]
         with torch.inference_mode():
             every = torch.arange(self.positions, device=self.device)[None]
@@ -141,7 +148,8 @@ class StaticQwen3:
         both = self._heads + self._groups
         normed = self._norm(layer.module.input_layernorm, hidden)
         qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(*hidden.shape[:2], both + self._groups, self._width)
-        qk = F.rms_norm(qkv[:, :, :both], (self._width,), None, self._eps) * layer.qk_norm
+        # The values' norms are thrown away: cutting them off before would cost a copy.
+        qk = F.rms_norm(qkv, (self._width,), None, self._eps)[:, :, :both] * layer.qk_norm
         half = self._width // 2
         turned = qk * cos
         turned[..., :half].addcmul_(qk[..., half:], sin, value=-1)
@@ -156,7 +164,11 @@ class StaticQwen3:
         batch, count = query.shape[:2]
         grouped = query.transpose(1, 2).reshape(batch, self._groups, -1, self._width)
         key, value = slots[:, :, :, : bias.shape[-1]]
-        attended = F.scaled_dot_product_attention(grouped, key, value, bias)
+        if self._fused:
+            attended = F.scaled_dot_product_attention(grouped, key, value, bias)
+        else:
+            scores = grouped @ key.transpose(2, 3)
+            attended = torch.add(bias, scores, alpha=self._width**-0.5).softmax(-1) @ value
         return self._finish(layer, hidden, attended.reshape(batch, self._heads, count, self._width).transpose(1, 2))
 
     def _finish(self, layer: _Layer, hidden: Tensor, attended: Tensor) -> Tensor:

@@ -58,9 +58,7 @@ class Tables:
         widest = tuple(int(np.diff(bounds).max(initial=1)) for bounds in children)
 
         def there(array: NDArray[np.generic]) -> Tensor:
-            with warnings.catch_warnings():  # torch has no read-only tensors and says so; nobody writes to these
-                warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-                return torch.from_numpy(array).to(device)
+            return _tensor(array).to(device)
 
         return cls(
             trie,
@@ -138,7 +136,7 @@ class Resident:
             if id(one) not in self._slots:
                 self._slots[id(one)] = self._free(wanted), one
                 row = self.masks[self._slots[id(one)][0]]
-                row[: len(one)].copy_(torch.from_numpy(np.ascontiguousarray(one)), non_blocking=True)
+                row[: len(one)].copy_(_tensor(one), non_blocking=True)
                 row[len(one) :].fill_(int(one[-1]))
             self._slots.move_to_end(id(one))
             found[number] = self._slots[id(one)][0]
@@ -150,6 +148,12 @@ class Resident:
             return 1 + len(self._slots)
         oldest = next(key for key in self._slots if key not in wanted)
         return self._slots.pop(oldest)[0]
+
+
+def _tensor(array: NDArray[np.generic]) -> Tensor:
+    with warnings.catch_warnings():  # torch has no read-only tensors and says so; nobody writes to these
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _roomy(count: int) -> int:

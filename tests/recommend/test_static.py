@@ -11,14 +11,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from sidrec.errors import ArtifactError, ConfigError
 from sidrec.recommend import Recommender
 from sidrec.recommend.beam import Normaliser
 from sidrec.recommend.engine import MAX_ROWS, StaticEngine
-from sidrec.recommend.static import StaticSearch, _key, _low, _score
-from sidrec.recommend.tables import Resident
+from sidrec.recommend.static import Bucket, StaticSearch, _key, _low, _score
+from sidrec.recommend.static_qwen3 import StaticQwen3
+from sidrec.recommend.tables import Resident, Tables
+from sidrec.recommend.trie import Trie
 from sidrec.types import ItemCodes, Ranked, Request
+from sidrec.vocabulary import SidVocabulary
 from tests.recommend.helpers import catalogue, prompts, tiny_llama, tiny_qwen3, vocabulary
 
 torch.set_num_threads(1)
@@ -66,6 +71,28 @@ def test_the_answers_of_the_other_search(seed: int) -> None:
     assert_same(found, expected)
     # The other search counts prefixes whose items share one semantic ID as pruned, this one their items: never less exact.
     assert all(one.exact or not other.exact for one, other in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("normaliser", ["valid", "full"])
+def test_a_fused_attention_kernel_finds_the_same(normaliser: Normaliser) -> None:
+    static, plain = pair(catalogue(3, SIZES, 400), normaliser)
+    offsets = static.vocabulary.level_offsets.tolist()
+    static.__dict__["_engine"] = StaticEngine(static.model, offsets, SIZES, normaliser == "full", fused=True)
+    requests = random_requests(np.random.default_rng(3), 400, 6)
+    assert_same(static.answer(requests, 5, 9), plain.answer(requests, 5, 9))
+
+
+def test_batches_of_wide_beams_or_long_prompts_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    static, plain = pair(catalogue(1, SIZES, 100))
+    monkeypatch.setattr("sidrec.recommend.engine.MAX_SLOTS", 400)
+    engine = static.__dict__["_engine"]
+    lengths = [5, 60, 63, 100, 7]
+    # 64 slots a prompt (128 for the longest) and 3 x 8 below it: four short ones fit, or two long ones
+    assert [len(rows) for rows in engine._batches([[1] * n for n in lengths], 8)] == [2, 2, 1]
+    assert [len(rows) for rows in engine._batches([[1] * n for n in lengths[:3]], 8)] == [3]
+    assert [len(rows) for rows in engine._batches([[1] * n for n in lengths[:3]], 200)] == [1, 1, 1]
+    requests = [Request(prompt) for prompt in prompts(0, lengths)]
+    assert_same(static.answer(requests, 3, 4), plain.answer(requests, 3, 4))
 
 
 def test_widening_until_certain_ends_with_the_same_answer() -> None:
@@ -144,6 +171,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.waiting: list[str] = []
         self.seen: list[str] = []
+        self.devices: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
@@ -151,7 +179,9 @@ class Recorder(TorchDispatchMode):
         by_mask = name in ("index", "index_put", "index_put_") and any(i is not None and i.dtype == torch.bool for i in args[1])
         if name in self.WAITING or name.startswith("_unique") or by_mask:
             self.waiting.append(name)
-        return func(*args, **(kwargs or {}))
+        made = func(*args, **(kwargs or {}))
+        self.devices |= {x.device.type for x in tree_leaves((args, kwargs, made)) if isinstance(x, torch.Tensor)}
+        return made
 
 
 @pytest.mark.parametrize("normaliser", ["valid", "full"])
@@ -175,6 +205,27 @@ def test_nothing_waits_and_every_request_takes_the_same_steps(normaliser: Normal
         static.answer(requests, 5, 8)
     assert len(recorders) == 3 and all(not recorder.waiting for recorder in recorders)
     assert recorders[0].seen == recorders[1].seen == recorders[2].seen and "topk" in recorders[0].seen
+
+
+def test_it_runs_on_tensors_without_values_at_the_real_shape() -> None:
+    """On torch's "meta" device there is nothing to read: what depended on a value would fail, as would a copy to the CPU."""
+    config = Qwen3Config(
+        vocab_size=152_704, hidden_size=2048, intermediate_size=6144, num_hidden_layers=2, num_attention_heads=16,
+        num_key_value_heads=8, head_dim=128, max_position_embeddings=8192, tie_word_embeddings=True,
+    )  # fmt: skip
+    meta = torch.device("meta")
+    with meta:
+        model = Qwen3ForCausalLM(config).to(torch.bfloat16)
+    codes = catalogue(0, (256, 256, 256, 256), 2000)
+    names = SidVocabulary(codes.sizes, 151_669)
+    resident = Resident(Tables.of(Trie.build(codes.codes, codes.sizes), meta), 8, meta)
+    for over_vocabulary in (False, True):
+        search = StaticSearch(StaticQwen3(model), resident, names.level_offsets.tolist(), codes.sizes, over_vocabulary)
+        for bucket in (Bucket(1, 5120, 256, 64), Bucket(64, 1024, 56, 256)):
+            with torch.inference_mode(), Recorder() as recorder:
+                packed = search.run(bucket, torch.empty(bucket.rows, bucket.columns, dtype=torch.int32, device=meta))
+            assert packed.device == meta and packed.shape == (bucket.rows, bucket.beams * 6 + 3) and not recorder.waiting
+            assert recorder.devices == {"meta"}
 
 
 def test_what_waits_is_noticed() -> None:
