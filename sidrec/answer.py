@@ -15,7 +15,7 @@ from sidrec import converse, storage
 from sidrec.artifacts import verified_manifest
 from sidrec.asking import DEFAULTS, Options
 from sidrec.catalogue import open_catalogue
-from sidrec.conditions import Conditions, training_purchases
+from sidrec.conditions import Conditions
 from sidrec.errors import ArtifactError, DataError
 from sidrec.pipeline import Run, renderer_for
 from sidrec.prompting import HistoryPrompts
@@ -62,9 +62,9 @@ class Answerer:
             corpus, codes, offered = replace(corpus, items=now.items), now.codes, now.registry.offered()
         model, tokenizer = load_model(folder, resolve_device(run.config.recommend.device))
         renderer = renderer_for(tokenizer.backend_tokenizer, codes.sizes)
-        purchases = training_purchases(corpus)
+        purchases = storage.count_training_purchases(run.folder("ingest"), corpus.n_items)
         recommender = Recommender(model, renderer.vocabulary, codes, popularity=purchases)
-        return cls(run, corpus, codes, model, renderer, recommender, Conditions.of(corpus, purchases, offered))
+        return cls(run, corpus, codes, model, renderer, recommender, Conditions.of(corpus.items, purchases, offered))
 
     def for_history(self, item_ids: Sequence[str], k: int, options: Options = DEFAULTS) -> Answer:
         """The next purchase after these item ids, oldest first.

@@ -16,7 +16,6 @@ from sidrec.config import UnknownItems
 from sidrec.errors import DataError
 from sidrec.recommend.eligibility import Eligibility
 from sidrec.recommend.expressions import FilterColumns
-from sidrec.types import Corpus
 
 _COMPOSED = 32  # compositions that are kept; each takes a byte an item
 _NAMED = 5  # unknown ids that a message names
@@ -30,9 +29,9 @@ class Conditions:
     offered: NDArray[np.bool_] | None = None
 
     @classmethod
-    def of(cls, corpus: Corpus, purchases: NDArray[np.int64], offered: NDArray[np.bool_] | None = None) -> Conditions:
-        """``corpus.items`` are the catalogue of this version; ``purchases``: see ``training_purchases``."""
-        return cls(FilterColumns.of(corpus.items, purchases), None if offered is None or offered.all() else offered)
+    def of(cls, items: pl.DataFrame, purchases: NDArray[np.int64], offered: NDArray[np.bool_] | None = None) -> Conditions:
+        """``items`` are the catalogue of this version; ``purchases``: see ``storage.count_training_purchases``."""
+        return cls(FilterColumns.of(items, purchases), None if offered is None or offered.all() else offered)
 
     def eligibility(self, options: Options) -> tuple[Eligibility, list[str]]:
         """All conditions but what a customer has bought, composed; the same options give the same arrays. And notes.
@@ -80,9 +79,3 @@ class Conditions:
             return Eligibility.of(self.columns, filters, allow=allow, deny=deny, min_novelty=min_novelty, offered=self.offered)
 
         return compose
-
-
-def training_purchases(corpus: Corpus) -> NDArray[np.int64]:
-    """int64 ``(N,)``: how often each of ``corpus.items`` was bought in what may be learned from; 0 for what came later."""
-    bought = corpus.histories.select(pl.col(c.ITEMS).list.head(pl.col(c.TRAIN_END)).explode().drop_nulls())[c.ITEMS]
-    return np.bincount(bought.to_numpy(), minlength=corpus.n_items).astype(np.int64)

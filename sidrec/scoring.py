@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from sidrec import storage
 from sidrec.artifacts import hash_file
 from sidrec.asking import DEFAULTS, Options
 from sidrec.catalogue import FOLDER, content, open_catalogue
-from sidrec.conditions import Conditions, training_purchases
+from sidrec.conditions import Conditions
 from sidrec.config import Engine, RecommendConfig
 from sidrec.errors import ConfigError, DataError
 from sidrec.log import muted_progress, progress, say
@@ -154,9 +154,9 @@ def score_users(run: Run, batch: Batch, folder: Path) -> None:
         users = Users.of_corpus(run.folder("ingest") / "histories.parquet", config.users_per_part)
     else:
         users = Users.of_file(batch.users, item_ids, config.users_per_part, folder, batch.options.unknown_items)
-    corpus = replace(storage.load_corpus(run.folder("ingest")), items=now.items)
-    purchases = training_purchases(corpus)
-    eligibility, notes = Conditions.of(corpus, purchases, now.registry.offered()).eligibility(batch.options)
+    purchases = storage.count_training_purchases(run.folder("ingest"), now.items.height)
+    conditions = Conditions.of(now.items, purchases, now.registry.offered())
+    eligibility, notes = conditions.eligibility(batch.options)
     for note in notes:
         say(f"  {note}")
     mask = eligibility.mask

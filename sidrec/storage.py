@@ -59,6 +59,20 @@ def load_corpus(folder: Path) -> Corpus:
     return Corpus(*(pl.read_parquet(folder / f"{name}.parquet") for name in ("items", "histories", "dropped")))
 
 
+def count_training_purchases(folder: Path, n_items: int) -> NDArray[np.int64]:
+    """int64 ``(n_items,)``: how often each item was bought in what may be learned from; 0 for items that came later.
+
+    Some users at a time: there may be more than memory holds.
+    """
+    path = folder / "histories.parquet"
+    counts = np.zeros(n_items, dtype=np.int64)
+    lists = pl.scan_parquet(path).select(pl.col(c.ITEMS).list.head(pl.col(c.TRAIN_END)))
+    for start in range(0, int(pl.scan_parquet(path).select(pl.len()).collect().item()), _USERS_PER_GROUP):
+        bought = lists.slice(start, _USERS_PER_GROUP).collect()[c.ITEMS].explode().drop_nulls()
+        counts += np.bincount(bought.to_numpy(), minlength=n_items)
+    return counts
+
+
 def save_vectors(folder: Path, vectors: ItemVectors) -> None:
     """``vectors.safetensors``: float32 ``(N, D)``."""
     save_file({"vectors": np.ascontiguousarray(vectors.vectors)}, folder / "vectors.safetensors")
