@@ -113,6 +113,8 @@ def recommend(
         raise ConfigError(f"--users {users!r}: neither 'all' nor a file; for one customer use --user {users}")
     if picture is not None and (not explain or picture.suffix != ".svg"):
         raise ConfigError(f"--picture {picture} draws what --explain prints, to a file that ends in .svg")
+    if picture is not None and not picture.parent.is_dir():
+        raise ConfigError(f"--picture {picture}: there is no folder {picture.parent}")
     from sidrec.asking import Options, id_list, parse_caps, split_ids
     from sidrec.pipeline import Run
 
@@ -159,11 +161,12 @@ def _all(run: Run, users: str, k: int | None, options: Options, workers: int, en
 
 def _show(answerer: Answerer, answer: Answer, as_json: bool, explain: bool, picture: Path | None) -> None:
     console = Console(highlight=False)
-    if as_json:
-        typer.echo(json.dumps(answer.as_json(), ensure_ascii=False))
-    else:
+    if not as_json:
         answer.show(console)
+    told = answer.as_json()
     if explain:
         from sidrec.explaining import explain_answer
 
-        explain_answer(answerer, answer, console if not as_json else None, picture)
+        told["search"] = explain_answer(answerer, answer, None if as_json else console, picture)
+    if as_json:
+        typer.echo(json.dumps(told, ensure_ascii=False))

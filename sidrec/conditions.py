@@ -61,8 +61,9 @@ class Conditions:
         named = ", ".join(map(repr, unknown[:_NAMED])) + (f" and {len(unknown) - _NAMED:,} more" * (len(unknown) > _NAMED))
         if unknown_items == "drop":
             return [row for row in rows if row >= 0], [f"left out of {where}, for the catalogue lacks them: {named}"]
+        items, example = "items" if len(unknown) > 1 else "item", next(iter(self._row_of), "")
         raise DataError(
-            f"no item {named} in the catalogue, but in {where}; item ids look like {next(iter(self._row_of), '')!r} "
+            f"no {items} {named} in the catalogue, but in {where}; item ids look like {example!r} "
             "(--unknown-items drop leaves unknown ones out)"
         )
 

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from sidrec import columns as c
 from sidrec.answer import Answerer
 from sidrec.artifacts import write_file
-from sidrec.errors import ConfigError
 from sidrec.log import say
-from sidrec.recommend.beamtree import Names, grow, levels_of
+from sidrec.recommend.beamtree import Names, candidates, grow, levels_of
 from sidrec.recommend.treepicture import tree_picture
 from sidrec.recommend.treetext import show_tree
 from sidrec.shown import Answer
 
 
-def explain_answer(answerer: Answerer, answer: Answer, console: Console | None, picture: Path | None) -> None:
+def explain_answer(answerer: Answerer, answer: Answer, console: Console | None, picture: Path | None) -> list[dict[str, Any]]:
     """Print the tree, and draw it to ``picture`` with its numbers (``.csv``) and what it shows in words (``.txt``) beside.
 
-    Raises:
-        ConfigError: the folder of the picture does not exist.
+    Returns every candidate of every level as plain values.
     """
-    if picture is not None and not picture.parent.is_dir():
-        raise ConfigError(f"--picture {picture}: there is no folder {picture.parent}")
     explanation = answerer.explain(answer)
     titles = answerer.corpus.items[c.TITLE].to_list()
     names = Names(answerer.recommender.trie, titles)
@@ -37,3 +34,4 @@ def explain_answer(answerer: Answerer, answer: Answer, console: Console | None, 
         for suffix, data in ((".svg", drawn.file), (".csv", drawn.csv), (".txt", f"{drawn.alt}\n".encode())):
             write_file(picture.with_suffix(suffix), data)
         say(f"drawn: {picture}, its numbers in {picture.with_suffix('.csv').name}")
+    return candidates(explanation)

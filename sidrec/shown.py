@@ -115,7 +115,7 @@ def _spelled(match: dict[str, Any]) -> str:
     elif value is None or value in ("", []):
         said = "missing"
     elif isinstance(value, float):
-        said = f"{value:.6g}"
+        said = f"{value:.2f}".rstrip("0").rstrip(".")
     else:
         said = " > ".join(value) if isinstance(value, list) else str(value)
     return f"{match['column']} {said if len(said) <= _VALUE_CHARS else said[: _VALUE_CHARS - 1] + '…'}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from string import ascii_uppercase
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +102,7 @@ class Names:
         sample = items[:: max(1, len(items) // _SAMPLED)][:_SAMPLED].tolist()
         counts = Counter(word for item in sample for word in _words(self.titles[item]))
         known, n = self._known
-        best = sorted(counts, key=lambda word: (-counts[word] * math.log(1.1 * n / max(1, known[word])), word))
+        best = sorted(counts, key=lambda word: (-counts[word] * (1 + math.log(n / max(1, known[word]))), word))
         often = [word for word in best if 3 * counts[word] >= len(sample)]
         return " ".join((often or best)[:_WORDS])
 
@@ -153,6 +154,26 @@ def levels_of(explanation: Explanation, names: Callable[[Sequence[int]], str]) -
     return found
 
 
+def candidates(explanation: Explanation) -> list[dict[str, Any]]:
+    """Every candidate of every level, as plain values: prefix, probability, eligible items, and what became of it."""
+    rows: list[dict[str, Any]] = []
+    for level in explanation.levels:
+        columns = (level.codes, level.log_prob, level.score, level.eligible, level.kept)
+        for codes, log_prob, score, eligible, kept in zip(*(column.tolist() for column in columns), strict=True):
+            rows.append(
+                {
+                    "level": ascii_uppercase[len(codes) - 1],
+                    "prefix": " ".join(spelled(codes[:depth]) for depth in range(1, len(codes) + 1)),
+                    "log_prob": log_prob,
+                    "score": score,
+                    "probability": math.exp(score),
+                    "eligible": eligible,
+                    "state": "went on" if kept else "pruned" if eligible else "filtered",
+                }
+            )
+    return rows
+
+
 def left_behind(
     level: Considered, rows: NDArray[np.int64], names: Callable[[Sequence[int]], str], *, filtered: bool
 ) -> Left | None:
@@ -163,6 +184,13 @@ def left_behind(
     best = int(gone[np.argmax(level.score[gone])])
     codes = tuple(level.codes[best].tolist())
     return Left(len(gone), spelled(codes), math.exp(float(level.score[best])), names(codes))
+
+
+def best_ends(root: Branch, most: int) -> set[tuple[int, ...]]:
+    """The prefixes on the way to the answer's items, and to as many of the best other ends as make ``most`` with them."""
+    ends = sorted(root.ends(), key=lambda end: (not end.ranks, -end.probability))
+    answer = sum(bool(end.ranks) for end in ends)
+    return {end.codes[:depth] for end in ends[: max(most, answer)] for depth in range(len(end.codes) + 1)}
 
 
 def spelled(codes: Sequence[int]) -> str:

@@ -130,13 +130,13 @@ class Eligibility:
         return f"{_counted(guilty, n)}; {together} together leave none"
 
     def _nearest(self, text: str) -> str:
-        """Of a condition that no item meets because a value is spelled otherwise: how the catalogue spells it."""
+        """Of a condition that no item meets: how the catalogue spells the value, or what it has there."""
         for one in self.filters:
             for node in conjuncts(one.node):
                 if show(node) != text:
                     continue
                 for leaf in conditions(node):
-                    if leaf.test in ("=", "has", "in") and (hint := _spelled(leaf, self.columns)):
+                    if hint := _there_is(leaf, self.columns):
                         return hint
         return ""
 
@@ -170,10 +170,14 @@ def _guilty(parts: Sequence[Part]) -> list[Part]:
     return needed
 
 
-def _spelled(leaf: Condition, columns: FilterColumns) -> str:
-    values = columns.frame[leaf.column]
+def _there_is(leaf: Condition, columns: FilterColumns) -> str:
+    """What the catalogue has in the column of a condition that no item meets."""
+    values, name = columns.frame[leaf.column], show_name(leaf.column)
+    if columns.kinds[leaf.column] == "number":
+        low, high = values.min(), values.max()
+        return f" ({name} goes from {low:.6g} to {high:.6g})" if isinstance(low, float) and isinstance(high, float) else ""
     known = (values.explode() if columns.kinds[leaf.column] == "list" else values).drop_nulls().unique(maintain_order=True)
-    if known.dtype != pl.String or not 0 < len(known) <= _SPELLINGS:
+    if known.dtype != pl.String or not 0 < len(known) <= _SPELLINGS or leaf.test not in ("=", "has", "in"):
         return ""
     folded = {fold(text): text for text in known.to_list()}
     for value in leaf.values:
@@ -182,5 +186,5 @@ def _spelled(leaf: Condition, columns: FilterColumns) -> str:
             if close:
                 return f"; did you mean {show_value(folded[close[0]])}?"
             if len(known) <= _LISTED and max(map(len, folded)) <= _SHORT:
-                return f" ({show_name(leaf.column)} is one of {', '.join(map(show_value, sorted(folded.values())))})"
+                return f" ({name} is one of {', '.join(map(show_value, sorted(folded.values())))})"
     return ""

@@ -14,14 +14,17 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Curve
 
 from sidrec.drawing import GRID, INK, STYLE, Picture, picture_of
-from sidrec.recommend.beamtree import Branch, Left, Level
+from sidrec.recommend.beamtree import Branch, Left, Level, best_ends, candidates
 from sidrec.recommend.explain import Explanation
-from sidrec.recommend.treetext import ENDS, share
+from sidrec.recommend.treetext import share
 
 # Mid-tones with at least 3:1 against white and against #14161a; told apart by their marks and words as well.
 ANSWER, WENT_ON, FILTERED, PRUNED = "#2b9a6c", "#2f86c4", "#d65f1e", "#868d96"
-_ROW, _STEP, _TITLE = 0.3, 1.75, 3.6  # inches: height of a row, width of a level and of the titles
-_TITLE_CHARS, _NAME_CHARS = 52, 26
+_ROW, _STEP, _TITLE = 0.3, 1.75, 3.9  # inches: height of a row, width of a level and of the titles
+_LEAST = 1.1  # rows of a branch: its code stands above its line, its name below
+_GAP = 0.35  # behind what did not go on, for the code of the next branch
+_ENDS = 60  # ends of branches that are drawn at most, the best ones
+_ANSWER_CHARS, _TITLE_CHARS, _NAME_CHARS = 48, 44, 24
 
 
 @dataclass(slots=True)
@@ -38,25 +41,33 @@ class _Place:
 
 def tree_picture(explanation: Explanation, root: Branch, levels: Sequence[Level], titles: Sequence[str], asked: str) -> Picture:
     """Draw; ``titles`` are the catalogue's, ``asked`` says of the request what a person would."""
-    ends = sorted(root.ends(), key=lambda end: (min(end.ranks, default=len(titles)), -end.probability))[:ENDS]
-    shown = {end.codes[:depth] for end in ends for depth in range(len(end.codes) + 1)}
+    shown = best_ends(root, _ENDS)
     place, rows = _lay_out(root, 0, 0.0, shown)
     depth = len(levels)
-    with mpl.rc_context({**STYLE, "axes.grid": False}):
-        width, height = 0.5 + depth * _STEP + _TITLE, 0.7 + _ROW * rows
+    with mpl.rc_context({**STYLE, "axes.grid": False, "figure.constrained_layout.use": False}):
+        width, height = 0.5 + depth * _STEP + _TITLE, 1.2 + _ROW * rows
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set_axis_off()
         axes.set_xlim(-0.2, (width - 0.5) / _STEP)
-        axes.set_ylim(rows + 0.2, -1.9)
+        axes.set_ylim(rows + 1.2, -2.5)
         for level in levels:
             at = ascii_uppercase.index(level.name) + 1
             axes.text(at, -1.5, f"level {level.name}", ha="center", fontsize=10, weight="bold")
             axes.text(at, -0.85, f"{level.kept} of {level.considered} went on", ha="center", fontsize=8)
         _draw(axes, place, titles)
-        return picture_of(
-            "beam-tree", f"Beam tree: {asked}", _in_words(levels, root, titles, asked), figure, _table(explanation)
-        )
+        _legend(axes, rows + 0.6)
+        alt = _in_words(levels, root, titles, asked)
+        table = pl.DataFrame(candidates(explanation))
+        return picture_of("beam-tree", f"Beam tree: {asked}", alt, figure, table)
+
+
+def _legend(axes: Axes, y: float) -> None:
+    words = ("leads to the answer", "went on", "pruned", "filtered")
+    marks = zip("os.x", (ANSWER, WENT_ON, PRUNED, FILTERED), words, strict=True)
+    for at, (mark, colour, said) in enumerate(marks):
+        axes.plot(1 + 0.9 * at, y, mark, color=colour, markersize=6)
+        axes.text(1.06 + 0.9 * at, y, said, fontsize=8, va="center")
 
 
 def _lay_out(branch: Branch, depth: int, top: float, shown: set[tuple[int, ...]]) -> tuple[_Place, float]:
@@ -73,8 +84,9 @@ def _lay_out(branch: Branch, depth: int, top: float, shown: set[tuple[int, ...]]
         if left:
             place.left.append((at, left, filtered))
             at += 0.7
-    if at == top:
-        at += 1.0
+    if place.left:
+        at += _GAP
+    at = max(at, top + _LEAST)
     if place.children:
         place.y = (place.children[0].y + place.children[-1].y) / 2
     else:
@@ -99,14 +111,14 @@ def _draw(axes: Axes, place: _Place, titles: Sequence[str]) -> None:
     branch = place.branch
     if not place.x:
         axes.plot(0, place.y, "o", color=INK, markersize=7)
-        axes.text(0, place.y - 0.35, "request", ha="center", fontsize=9)
+        axes.text(0, place.y + 0.6, "request", ha="center", fontsize=9)
         return
     found = any(end.ranks for end in branch.ends())
     axes.plot(place.x, place.y, "o" if found else "s", color=ANSWER if found else WENT_ON, markersize=5)
     if branch.ranks:
         for rank, item in zip(branch.ranks[:1], branch.items[:1], strict=True):
             more = f" and {len(branch.ranks) - 1} more of this semantic ID" if len(branch.ranks) > 1 else ""
-            said = f"#{rank}  {share(branch.probability)}  {_cut(titles[item] + more, _TITLE_CHARS)}"
+            said = f"#{rank}  {share(branch.probability)}  {_cut(titles[item], _ANSWER_CHARS)}{more}"
             axes.text(place.x + 0.07, place.y, said, fontsize=8.5, va="center", color=INK)
         axes.text(place.x - 0.07, place.y - 0.22, branch.label, fontsize=7.5, ha="right", color=INK)
         return
@@ -120,8 +132,9 @@ def _draw(axes: Axes, place: _Place, titles: Sequence[str]) -> None:
 
 
 def _edge(axes: Axes, place: _Place, x: float, y: float, colour: str, width: float, *, dashed: bool = False) -> None:
-    middle = place.x + 0.45
-    curve = Curve([(place.x, place.y), (middle, place.y), (place.x + 0.35, y), (x, y)], [1, 4, 4, 4])
+    # Up or down first and then along: the text at the other end stands on an even line.
+    bend, turn = place.x + 0.12, place.x + 0.4
+    curve = Curve([(place.x, place.y), (bend, place.y), (bend, y), (turn, y), (x, y)], [1, 4, 4, 4, 2])
     style = (0, (2, 2)) if dashed else "-"
     colour = GRID if colour == PRUNED else colour
     axes.add_patch(PathPatch(curve, fill=False, edgecolor=colour, linewidth=width, alpha=0.75, linestyle=style, zorder=1))
@@ -129,30 +142,6 @@ def _edge(axes: Axes, place: _Place, x: float, y: float, colour: str, width: flo
 
 def _cut(text: str, chars: int) -> str:
     return text if len(text) <= chars else text[: chars - 1] + "…"
-
-
-def _table(explanation: Explanation) -> pl.DataFrame:
-    """Every candidate of every level."""
-    parts = []
-    for level in explanation.levels:
-        states = [
-            "went on" if kept else "filtered" if not eligible else "pruned"
-            for kept, eligible in zip(level.kept.tolist(), level.eligible.tolist(), strict=True)
-        ]
-        prefixes = [" ".join(f"{ascii_uppercase[i]}{code}" for i, code in enumerate(row)) for row in level.codes.tolist()]
-        parts.append(
-            pl.DataFrame(
-                {
-                    "level": [ascii_uppercase[level.codes.shape[1] - 1]] * len(states),
-                    "prefix": prefixes,
-                    "log_prob": level.log_prob,
-                    "score": level.score,
-                    "eligible": level.eligible,
-                    "state": states,
-                }
-            )
-        )
-    return pl.concat(parts) if parts else pl.DataFrame()
 
 
 def _in_words(levels: Sequence[Level], root: Branch, titles: Sequence[str], asked: str) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from sidrec.recommend.beamtree import Branch, Left, Level
+from sidrec.recommend.beamtree import Branch, Left, Level, best_ends
 
-ENDS = 50  # ends of branches that are drawn at most, the best ones
+_ENDS = 12  # ends of branches that are shown at most beside those of the answer: a screen, not a scroll
 _FILTERED, _PRUNED, _ANSWER = "dark_orange3", "dim", "bold green"
+_NAME_CHARS = 32
 
 
 def show_tree(root: Branch, levels: Sequence[Level], titles: Sequence[str], console: Console) -> None:
@@ -20,26 +21,21 @@ def show_tree(root: Branch, levels: Sequence[Level], titles: Sequence[str], cons
     if not levels:
         console.print(Text("No search: no item is eligible.", style="yellow"))
         return
-    ends = sorted(root.ends(), key=lambda end: (min(end.ranks, default=len(titles)), -end.probability))[:ENDS]
-    shown = {end.codes[:depth] for end in ends for depth in range(len(end.codes) + 1)}
     tree = Tree(Text("the request", style="bold"), guide_style="dim")
-    _grow(tree, root, shown, titles)
-    console.print(Group(_table(levels), Text(), tree), overflow="ellipsis", no_wrap=True)
+    _grow(tree, root, best_ends(root, _ENDS), titles)
+    console.print(_table(levels))
+    console.print()
+    console.print(tree, overflow="ellipsis", no_wrap=True)
 
 
 def _table(levels: Sequence[Level]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("level")
-    for name in ("candidates", "went on", "pruned", "filtered"):
-        table.add_column(name, justify="right")
+    for name in ("level", "candidates", "went on", "pruned", "filtered"):
+        table.add_column(name, justify="left" if name == "level" else "right", min_width=len(name))
     table.add_column("best left behind", ratio=1, no_wrap=True, overflow="ellipsis")
     for level in levels:
         counts = [str(left.count if left else 0) for left in (level.pruned, level.filtered)]
-        said = Text()
-        for left, mark, style in ((level.filtered, "✗ ", _FILTERED), (level.pruned, "", _PRUNED)):
-            if left:
-                said.append(f"{' ' if said else ''}{mark}{left.best} {share(left.probability)} {left.name}", style)
-        table.add_row(level.name, str(level.considered), str(level.kept), *counts, said)
+        table.add_row(level.name, str(level.considered), str(level.kept), *counts, _behind(level.pruned, level.filtered, ""))
     return table
 
 
@@ -57,18 +53,28 @@ def _grow(tree: Tree, branch: Branch, shown: set[tuple[int, ...]], titles: Seque
                 line.append(f"  #{rank} {titles[item]}", _ANSWER)
         else:
             line.append(f"  {child.name}")
-            if child.eligible > 1:
-                line.append(f"  ({child.eligible:,} items)", "dim")
+            line.append(f"  ({child.eligible:,} items)" if child.eligible > 1 else "", "dim")
         _grow(tree.add(line), child, shown, titles)
-    if hidden := sum(child.codes not in shown for child in branch.children):
-        tree.add(Text(f"{hidden} more that went on", style=_PRUNED))
-    for left, mark, word, style in ((branch.pruned, "", "pruned", _PRUNED), (branch.filtered, "✗ ", "filtered", _FILTERED)):
+    if hidden := [child for child in branch.children if child.codes not in shown]:
+        best = hidden[0]
+        tree.add(Text(f"{len(hidden)} more went on, best {best.label} {share(best.probability)} {best.name}"))
+    if behind := _behind(branch.pruned, branch.filtered, "{} pruned, best "):
+        tree.add(behind)
+
+
+def _behind(pruned: Left | None, filtered: Left | None, counted: str) -> Text:
+    """What did not go on, the filtered marked; ``counted`` has a place for the number."""
+    said = Text()
+    words = counted.replace("pruned", "filtered")
+    for left, before, style in ((pruned, counted, _PRUNED), (filtered, f"✗ {words}", _FILTERED)):
         if left:
-            tree.add(Text(f"{mark}{left.count} {word}, best {_best(left)}", style=style))
+            said.append("  " if said else "")
+            said.append(f"{before.format(left.count)}{left.best} {share(left.probability)} {_cut(left.name)}", style)
+    return said
 
 
-def _best(left: Left) -> str:
-    return f"{left.best} {share(left.probability)} {left.name}"
+def _cut(name: str) -> str:
+    return name if len(name) <= _NAME_CHARS else f"{name[: _NAME_CHARS - 1]}…"
 
 
 def share(probability: float) -> str:
