@@ -76,9 +76,8 @@ def test_names_are_the_title_of_one_and_common_words_of_many() -> None:
     codes = ItemCodes(np.array([[0, 0], [0, 1], [0, 2], [1, 0]], dtype=np.int32), (2, 3))
     trie = Recommender(tiny_qwen3(60), vocabulary(codes.sizes), codes).trie
     names = Names(trie, ["Salmon pâté for cats", "Salmon flakes for cats", "Salmon oil", "Rope for dogs"])
-    assert (
-        set(names((0,)).split()[:2]) == {"salmon", "cats"} and names((1,)) == "Rope for dogs" and names((0, 2)) == "Salmon oil"
-    )
+    assert names((0,)).split()[0] == "salmon"
+    assert names((1,)) == "Rope for dogs" and names((0, 2)) == "Salmon oil"
     assert names.below((0,)).tolist() == [0, 1, 2] and names.below((1, 2)).tolist() == [] == names.below((1, 2, 0)).tolist()
 
 
