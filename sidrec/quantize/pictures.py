@@ -1,36 +1,52 @@
-"""A picture of how the codes are used."""
+"""The usage curves: how evenly the codes of each level are used."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from string import ascii_uppercase
 
+import matplotlib as mpl
 import numpy as np
 import polars as pl
 
-from sidrec.quantize.prefixes import perplexity
+from sidrec.drawing import INK, STYLE, Picture, picture_of, sheet
+from sidrec.quantize.prefixes import perplexity, usage
 from sidrec.types import ItemCodes
 
+_ACROSS = 2
+_POINTS = 512  # a curve of 8,192 codes is drawn as that many steps
 
-def usage_picture(codes: ItemCodes, path: Path) -> None:
-    """Items a code, the most used code first, one panel a level: a PNG at ``path`` and its numbers in a CSV beside it."""
-    from matplotlib.figure import Figure  # half a second to import, and only this needs it
 
-    figure = Figure(figsize=(3.2 * codes.levels, 3.0), layout="constrained")
-    panels = figure.subplots(1, codes.levels, squeeze=False)[0]
+def usage_picture(codes: ItemCodes) -> Picture:
+    """Items a code, the most used code first, one panel a level, the tie level last; dashed: all used alike.
+
+    The table holds every code. A level of more than 512 codes is drawn in 512 steps, each the mean of its codes.
+    """
+    counts = usage(codes)
+    rows = -(-codes.levels // _ACROSS)
     tables: list[pl.DataFrame] = []
-    for level, (panel, size) in enumerate(zip(panels, codes.sizes, strict=True)):
-        name = ascii_uppercase[level]
-        items = np.bincount(codes.codes[:, level], minlength=size)
-        ranked = np.sort(items)[::-1]
-        panel.stairs(ranked, np.arange(size + 1), fill=True, color="#4c78a8")
-        panel.axhline(codes.n_items / size, color="#e45756", linewidth=1, linestyle="--")
-        even = perplexity(codes.codes[:, level], size)
-        kind = "ties" if level == codes.levels - 1 else "learned"
-        panel.set_title(f"level {name} ({kind}): {np.count_nonzero(items)} of {size} used\nperplexity {even:.0f}", fontsize=9)
-        panel.set_xlabel("codes, the most used first", fontsize=8)
-        panel.tick_params(labelsize=8)
-        tables.append(pl.DataFrame({"level": [name] * size, "code": np.arange(size), "items": items}))
-    panels[0].set_ylabel("items (dashed: all used alike)", fontsize=8)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    pl.concat(tables).write_csv(path.with_suffix(".csv"))
+    said: list[str] = []
+    with mpl.rc_context(STYLE):
+        figure = sheet(0.3 + 1.9 * rows)
+        panels = figure.subplots(rows, _ACROSS, squeeze=False).ravel()
+        for level, (axes, items) in enumerate(zip(panels, counts, strict=False)):
+            name, size = ascii_uppercase[level], len(items)
+            ranked = np.sort(items)[::-1]
+            edges = np.unique(np.linspace(0, size, min(size, _POINTS) + 1).round().astype(np.int64))
+            axes.stairs(np.add.reduceat(ranked, edges[:-1]) / np.diff(edges), edges, fill=True, color="#2f86c4")
+            axes.axhline(codes.n_items / size, color=INK, linewidth=1, linestyle="--")
+            tie = codes.tie_level and level == codes.levels - 1
+            axes.set_title(f"{name}{' (ties)' if tie else ''}: {np.count_nonzero(items):,} of {size:,}", fontsize=10)
+            axes.grid(visible=False, axis="x")
+            axes.margins(x=0)
+            tables.append(pl.DataFrame({"level": [name] * size, "code": np.arange(size), "items": items}))
+            even = perplexity(codes.codes[:, level], size)
+            said.append(
+                f"level {name}{', which breaks ties' if tie else ''}: {np.count_nonzero(items):,} of {size:,} codes used, "
+                f"perplexity {even:.0f}, the most used code has {int(ranked[0]):,} items"
+            )
+        for axes in panels[codes.levels :]:
+            axes.set_visible(False)
+        figure.supxlabel("codes, the most used first", fontsize=10)
+        figure.supylabel("items", fontsize=10)
+    alt = f"Items of each code, the most used first. {'; '.join(said)}."
+    return picture_of("usage", "How evenly codes are used (dashed: all used alike)", alt, figure, pl.concat(tables))
