@@ -158,6 +158,22 @@ class EmbedConfig(_Table):
     )
 
 
+class GateConfig(_Table):
+    """Which codes are too poor to train on. Judged once they are made; changing it makes nothing again."""
+
+    action: Literal["stop", "warn", "off"] = Field(
+        "stop", description="What happens then. 'stop': the run ends with advice; 'warn': it goes on with a warning."
+    )
+    min_perplexity: Share = Field(
+        0.5,
+        description="Least perplexity of a learned level, as a share of its size; in a small catalogue, of what codes given "
+        "out blindly would reach. Under it the level has collapsed: few codes carry most items.",
+    )
+    max_tied_items: Share = Field(
+        0.5, description="Largest share of items that share their learned code with another, which the tie level has to part."
+    )
+
+
 class QuantizeConfig(_Table):
     """Vectors to semantic IDs."""
 
@@ -200,6 +216,7 @@ class QuantizeConfig(_Table):
     given_weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
         default_factory=dict, description="Weights of the vectors of embed.given, by name; 1 where none is named, 0: not used."
     )
+    gate: GateConfig = Field(default_factory=GateConfig, description="Which codes are too poor to train on.")
 
 
 EVALUATED_TASKS = (

@@ -34,6 +34,12 @@ class ArtifactError(SidrecError):
     exit_code: ClassVar[int] = 4
 
 
+class QualityError(SidrecError):
+    """What was made is whole, and too poor to go on with; a limit in the config says so."""
+
+    exit_code: ClassVar[int] = 7
+
+
 class BusyError(SidrecError):
     """More is asked at once than is answered in time: the same request may be sent again a little later."""
 

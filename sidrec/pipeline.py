@@ -94,38 +94,15 @@ def embed(run: Run) -> None:
 
 
 def quantize(run: Run) -> None:
-    """Vectors to semantic IDs -> ``3-codes``."""
-    from sidrec.keep import carried, kept
-    from sidrec.quantize import Registry, quantize, rebuild, text_fingerprints, usage_picture
+    """Vectors to semantic IDs, measured and judged -> ``3-codes``."""
+    from sidrec.assign import assign, pass_gate
+    from sidrec.keep import kept
 
     earlier = kept(run)
-
-    def make(folder: Path) -> None:
-        corpus = storage.load_corpus(run.folder("ingest"))
-        vectors = storage.load_vectors(run.folder("embed"))
-        item_ids, texts = corpus.items[c.ITEM_ID].to_list(), text_fingerprints(corpus.items)
-        histories = corpus.histories_until("train")
-        categories = [" > ".join(path) for path in corpus.items[c.CATEGORY].to_list()]
-        config, seed = run.config.quantize, run.config.seed
-        given = storage.load_given(run.folder("embed"), run.config.embed.given)
-        if earlier is None:
-            made = quantize(vectors, item_ids, corpus.cold, histories, config, seed, folder, categories, given)
-            registry = Registry.first(item_ids, made.codes, texts, made.residual)
-        else:
-            codebook, before = earlier.codebook(), earlier.registry()
-            made, registry = rebuild(
-                codebook, before, vectors, item_ids, texts, histories, config, seed, categories, given
-            )  # fmt: skip
-            carried(registry, before)
-        storage.save_codes(folder, made.codes, item_ids)
-        registry.save(folder / "registry.parquet")
-        made.fusion.save(folder / "fusion.safetensors")
-        made.quantizer.save(folder / "quantizer.safetensors")
-        write_json(folder / "health.json", made.health)
-        usage_picture(made.codes, folder / "usage.png")
-
-    settings = run.config.quantize.model_dump(mode="json")
-    _stage(run, "quantize", settings, make, None if earlier is None else {"kept codes": earlier.codes_hash()})
+    settings = run.config.quantize.model_dump(mode="json", exclude={"gate"})
+    sources = None if earlier is None else {"kept codes": earlier.codes_hash()}
+    if not _stage(run, "quantize", settings, lambda folder: assign(run, earlier, folder), sources):
+        pass_gate(run, run.folder("quantize"))  # the gate may have been changed since
 
 
 def converse(run: Run) -> None:
@@ -243,8 +220,8 @@ def renderer_for(tokenizer: Tokenizer, sizes: tuple[int, ...]) -> Renderer:
 
 def _stage(
     run: Run, command: str, config: Mapping[str, Any], make: Callable[[Path], None], sources: Mapping[str, str] | None = None
-) -> None:
-    """Skip what is finished and unchanged; otherwise make it in a working folder and finish it."""
+) -> bool:
+    """Skip what is finished and unchanged; otherwise make it in a working folder and finish it. Whether it was made."""
     stage = STAGES[command]
     with locked(run.path):
         write_file(run.path / CONFIG_FILE, run.config.model_dump_json(indent=2).encode())
@@ -253,13 +230,14 @@ def _stage(
         try:
             if finished(run.path, ticket):
                 say(f"{stage.folder}: unchanged, kept")
-                return
+                return False
         except ArtifactError as damage:
             warn(f"{damage}; it is made again now")
         say(f"{stage.folder}: sidrec {command}")
         with timed() as seconds, writing(run.path, ticket) as folder:
             make(folder)
         say(f"{stage.folder}: finished in {seconds[0]:.1f} s")
+    return True
 
 
 def _plain_texts(run: Run) -> Iterator[str]:

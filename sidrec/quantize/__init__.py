@@ -8,7 +8,6 @@ from sidrec.quantize.drift import ENOUGH, Drift, Sample, crowded_share, drift
 from sidrec.quantize.frozen import load_quantizer
 from sidrec.quantize.fusion import Fusion
 from sidrec.quantize.health import health
-from sidrec.quantize.pictures import usage_picture
 from sidrec.quantize.rebuild import rebuild
 from sidrec.quantize.registry import Registry, text_fingerprints
 from sidrec.quantize.residual_kmeans import ResidualKMeans
@@ -39,5 +38,4 @@ __all__ = [
     "rebuild",
     "seat",
     "text_fingerprints",
-    "usage_picture",
 ]

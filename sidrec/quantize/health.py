@@ -45,7 +45,9 @@ def health(
     - ``spread``: mean squared distance of the quantized vectors from their mean; what the residuals start from.
     - ``neighbours``: how many of an item's nearest stay its nearest by code (``neighbour_overlap``).
     - ``levels``, the tie level last: ``size``, ``used`` codes, ``perplexity`` (the exponential of the usage's entropy: the
-      size where all are used alike), and of learned levels ``residual``, the mean squared error up to that level.
+      size where all are used alike), and of learned levels ``residual``, the mean squared error up to that level; ``open``,
+      items that still share their prefix when the level comes (identical vectors counted once), and ``open_perplexity``
+      among them: where few are left, or none, a level has nothing to part and need not be used evenly.
     - ``prefixes``, A, AB, ABC...: prefixes in use, the items of the ``largest``, and, where items have categories,
       ``purity`` beside ``chance`` (see ``purity``).
     - ``group_sizes``: codes and items by how many items share a learned code.
@@ -57,6 +59,7 @@ def health(
     residuals = _errors(fused, quantizer, learned)
     twins, twin_examples = duplicates(text, item_ids)
     alone = ~twins
+    left = _left_to_part(fused, learned, codes.sizes)
     pure = purity(learned, categories, seed) if categories is not None else []
     return {
         "items": codes.n_items,
@@ -75,7 +78,7 @@ def health(
                 "size": size,
                 "used": len(np.unique(codes.codes[:, level])),
                 "perplexity": round(perplexity(codes.codes[:, level], size), 3),
-                **({"residual": round(residuals[level], 6)} if level < len(residuals) else {}),
+                **({"residual": round(residuals[level], 6), **left[level]} if level < len(residuals) else {}),
             }
             for level, size in enumerate(codes.sizes)
         ],
@@ -149,6 +152,20 @@ def _collisions(
     }
     after = {"moving": "with", **uniqueness(learned, histories), "residual": round(residuals[-1], 6)}
     return {"moved_items": int(moved.sum()), "collisions": [before, after]}
+
+
+def _left_to_part(fused: NDArray[np.float32], learned: NDArray[np.int32], sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """``open`` and ``open_perplexity`` of each level, see ``health``."""
+    _, first = np.unique(_prints(fused), return_index=True)
+    distinct = learned[np.sort(first)]
+    shared = np.full(len(distinct), len(distinct) > 1)
+    rows = []
+    for level, groups in enumerate(prefix_groups(distinct)):
+        among = distinct[shared, level]
+        found = round(perplexity(among, sizes[level]), 3) if len(among) else 0.0
+        rows.append({"open": len(among), "open_perplexity": found})
+        shared = np.bincount(groups)[groups] > 1
+    return rows
 
 
 def _spread(vectors: NDArray[np.float32]) -> float:

@@ -13,12 +13,22 @@ from sidrec.drawing import GRID, INK, Picture, picture_from_svg
 from sidrec.quantize.prefixes import usage
 from sidrec.types import ItemCodes
 
-STEPS = ((0.0, "unused"), (0.25, "under ¼"), (0.5, "¼ to ½"), (1.0, "½ to 1"), (2.0, "1 to 2"), (4.0, "2 to 4"), (math.inf, "over 4"))
+STEPS = (
+    (0.0, "unused"),
+    (0.25, "under ¼"),
+    (0.5, "¼ to ½"),
+    (1.0, "½ to 1"),
+    (2.0, "1 to 2"),
+    (4.0, "2 to 4"),
+    (math.inf, "over 4"),
+)
 """Upper ends of the steps, in units of what each code would have if all were used alike, and their names."""
 # One hue from pale to dark can be ordered without seeing colours; unused codes are empty squares. Mid-tones at both ends:
 # the palest and the darkest can be told from white and from black.
+_EMPTY = f'fill="none" stroke="{GRID}"'
 _FILLS = ("none", "#f6c9a0", "#f0a868", "#e2853c", "#bf6322", "#8f4714", "#64300b")
 _WIDE, _MARGIN, _TITLE, _KEY = 400.0, 30.0, 22.0, 34.0
+_NARROW = 16  # panels of so many squares a row stand two by two
 
 
 def heat_map(codes: ItemCodes) -> Picture:
@@ -29,13 +39,18 @@ def heat_map(codes: ItemCodes) -> Picture:
     tables: list[pl.DataFrame] = []
     said: list[str] = []
     top = _KEY
+    place = 0  # in the row of two
+    tallest = 0.0
     for level, items in enumerate(counts):
         name = ascii_uppercase[level]
         step = steps(items)
-        panel, height = _panel(name, items, step, top)
-        parts.append(panel)
-        top += height
         size = len(items)
+        share = 1 if columns(size) > _NARROW else 2
+        if place + 2 // share > 2:
+            top, place, tallest = top + tallest, 0, 0.0
+        panel, height = _panel(name, items, step, place * _WIDE / 2, top, _WIDE / share)
+        parts.append(panel)
+        place, tallest = place + 2 // share, max(tallest, height)
         tables.append(
             pl.DataFrame(
                 {
@@ -49,11 +64,14 @@ def heat_map(codes: ItemCodes) -> Picture:
         )
         most = int(items.argmax())
         said.append(
-            f"level {name}: {int((items == 0).sum()):,} of {size:,} codes unused, {int((step == 1).sum()):,} under a quarter of an "
-            f"even share, {int((step >= 5).sum()):,} over twice it; the most used is {name}{most} with {int(items[most]):,} items"
+            f"level {name}: {int((items == 0).sum()):,} of {size:,} codes unused, {int((step == 1).sum()):,} under a quarter "
+            f"of an even share, {int((step >= 5).sum()):,} over twice it; the most used is {name}{most} with "
+            f"{int(items[most]):,} items"
         )
+    top += tallest
     drawn = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE:g} {top:.1f}" width="{2 * _WIDE:g}" height="{2 * top:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE:g} {top:.1f}" '
+        f'width="{2 * _WIDE:g}" height="{2 * top:.0f}" '
         f'font-family="system-ui, sans-serif" font-size="10" fill="{INK}">{_key()}{"".join(parts)}</svg>'
     )
     alt = f"A square for each code, darker where more items use it. {'; '.join(said)}."
@@ -81,16 +99,19 @@ def columns(size: int) -> int:
     return 1 << math.ceil(math.log2(size) / 2)
 
 
-def _panel(name: str, items: NDArray[np.int64], step: NDArray[np.int64], top: float) -> tuple[str, float]:
+def _panel(
+    name: str, items: NDArray[np.int64], step: NDArray[np.int64], left: float, top: float, wide: float
+) -> tuple[str, float]:
     size, across = len(items), columns(len(items))
     rows = -(-size // across)
-    side = min((_WIDE - _MARGIN) / max(across, 16), 21.0)
+    side = min((wide - _MARGIN - 6) / across, 20.0)
     gap = side * 0.08
     used = int((items > 0).sum())
     parts = [
-        f'<text x="{_MARGIN:g}" y="{top + 13:.1f}" font-size="11" font-weight="bold">Level {name}: {used:,} of {size:,} used</text>',
-        f'<g transform="translate({_MARGIN:g} {top + _TITLE:.1f}) scale({side:.4f})">',
-        f'<path fill="{GRID}" fill-opacity=".3" d="{_squares(np.flatnonzero(step == 0), across, 0.28)}"/>',
+        f'<text x="{left + _MARGIN:g}" y="{top + 13:.1f}" font-size="11" font-weight="bold">'
+        f"{name}: {used:,} of {size:,} used</text>",
+        f'<g transform="translate({left + _MARGIN:g} {top + _TITLE:.1f}) scale({side:.4f})">',
+        f'<path {_EMPTY} stroke-width=".1" d="{_squares(np.flatnonzero(step == 0), across, 0.2)}"/>',
     ]
     for which in range(1, len(STEPS)):
         codes = np.flatnonzero(step == which)
@@ -102,25 +123,22 @@ def _panel(name: str, items: NDArray[np.int64], step: NDArray[np.int64], top: fl
         every = 1 << math.ceil(math.log2(rows / 4))
     for row in range(0, rows, every):
         y = top + _TITLE + (row + 0.5) * side + 3.2
-        parts.append(f'<text x="{_MARGIN - 4:g}" y="{y:.1f}" font-size="9" text-anchor="end">{row * across}</text>')
+        parts.append(f'<text x="{left + _MARGIN - 4:g}" y="{y:.1f}" font-size="9" text-anchor="end">{row * across}</text>')
     return "".join(parts), _TITLE + rows * side + 10
 
 
 def _squares(codes: NDArray[np.int64], across: int, gap: float) -> str:
     wide = f"{1 - 2 * gap:.2f}".lstrip("0")
-    return "".join(
-        f"M{code % across + gap:.2f} {code // across + gap:.2f}h{wide}v{wide}h-{wide}z" for code in codes.tolist()
-    )
+    return "".join(f"M{code % across + gap:.2f} {code // across + gap:.2f}h{wide}v{wide}h-{wide}z" for code in codes.tolist())
 
 
 def _key() -> str:
-    parts = [f'<text x="0" y="10">items a code, beside an even share:</text>']
+    parts = ['<text x="0" y="10">items a code, beside an even share:</text>']
     wide = _WIDE / len(STEPS)
     for which, (_, name) in enumerate(STEPS):
         x = which * wide
-        fill = f'fill="{GRID}" fill-opacity=".3"' if which == 0 else f'fill="{_FILLS[which]}"'
-        inset = 3 if which == 0 else 0
+        fill = _EMPTY if which == 0 else f'fill="{_FILLS[which]}"'
+        inset = 1 if which == 0 else 0
         parts.append(f'<rect x="{x + inset:.1f}" y="{16 + inset}" width="{10 - 2 * inset}" height="{10 - 2 * inset}" {fill}/>')
         parts.append(f'<text x="{x + 13:.1f}" y="24.5" font-size="9">{name}</text>')
     return "".join(parts)
-

@@ -37,22 +37,23 @@ def sunburst(nodes: Sequence[Node]) -> Picture:
             continue
         depth = len(node.prefix)
         inner, outer = ring(depth)
-        middle = starts[at] + wide / 2
-        shapes.append(f'<path fill="{colour(middle, depth)}" d="{arc(starts[at], wide, inner, outer)}"/>')
+        at_degrees = starts[at] + wide / 2
+        drawn_as = f'fill="{colour(at_degrees, depth)}" stroke-width="{min(0.5, 0.12 * wide):.2f}"'
+        shapes.append(f'<path {drawn_as} d="{arc(starts[at], wide, inner, outer)}"/>')
         if node.words and wide / 360 * math.tau * (inner + outer) / 2 >= _LINE and depth == 1:
-            labels.append(_label(node.words, middle, inner, outer))
+            labels.append(_label(node.words, at_degrees, inner, outer))
     for parent, wide in narrow.items():
         inner, outer = ring(len(nodes[parent].prefix) + 1)
         end = starts[parent] + 360 * nodes[parent].items / total
         pale = arc(end - wide, wide, inner, outer)
         shapes.append(f'<path fill="{GRID}" fill-opacity=".45" d="{pale}"/>')
+    middle = f'transform="translate({SIDE // 2} {SIDE // 2})"'
     drawn = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {SIDE}" width="{2 * SIDE}" height="{2 * SIDE}">'
-        f'<g transform="translate({SIDE // 2} {SIDE // 2})" stroke="#ffffff" stroke-opacity=".6" stroke-width=".4">'
+        f'<g {middle} stroke="#ffffff" stroke-opacity=".6" stroke-width=".1">'
         f"{''.join(shapes)}</g>"
-        f'<g transform="translate({SIDE // 2} {SIDE // 2})" font-family="system-ui, sans-serif" font-size="9.5" fill="#15171a">'
-        f"{''.join(labels)}</g>"
-        f'<g transform="translate({SIDE // 2} {SIDE // 2})" font-family="system-ui, sans-serif" text-anchor="middle" fill="{INK}">'
+        f'<g {middle} font-family="system-ui, sans-serif" font-size="9.5" fill="#15171a">{"".join(labels)}</g>'
+        f'<g {middle} font-family="system-ui, sans-serif" text-anchor="middle" fill="{INK}">'
         f'<text y="-2" font-size="13">{total:,}</text><text y="12" font-size="10">items</text></g></svg>'
     )
     return picture_from_svg("sunburst", "The tree of semantic IDs", _alt(nodes), drawn, tree_table(nodes))

@@ -118,9 +118,7 @@ def _kept(sizes: NDArray[np.int64], parent: NDArray[np.int64], children: int, mo
     return order[chosen[order]][:most]
 
 
-def _others(
-    nodes: Sequence[Node], sizes: NDArray[np.int64], parent: NDArray[np.int64], place: NDArray[np.int64]
-) -> list[Node]:
+def _others(nodes: Sequence[Node], sizes: NDArray[np.int64], parent: NDArray[np.int64], place: NDArray[np.int64]) -> list[Node]:
     left = np.flatnonzero((place < 0) & (parent >= 0))
     counts = np.bincount(parent[left], minlength=len(nodes))
     items = np.bincount(parent[left], weights=sizes[left], minlength=len(nodes))

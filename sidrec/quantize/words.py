@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 WORDS = 3
 _COMMON = 0.1  # share of a group's titles that a word must stand in
@@ -24,7 +25,11 @@ class Titles:
             pl.DataFrame({"item": np.arange(len(titles)), "word": pl.Series(titles, dtype=pl.String)})
             .with_columns(pl.col("word").str.to_lowercase().str.extract_all(_WORD))
             .explode("word")
-            .filter(pl.col("word").str.contains(r"\p{L}") & pl.col("word").str.len_chars().is_between(2, _LONGEST))
+            .filter(
+                pl.col("word").str.contains(r"\p{L}")
+                & pl.col("word").str.len_chars().is_between(2, _LONGEST)
+                & ~pl.col("word").is_in(sorted(ENGLISH_STOP_WORDS))
+            )
             .unique()
         )
         self.words: list[str] = found["word"].unique().sort().to_list()

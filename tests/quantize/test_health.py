@@ -47,8 +47,25 @@ def test_health_of_a_catalogue_counted_by_hand() -> None:
     mean = -0.5 / 4
     assert found["spread"] == round(float(((TEXT - mean) ** 2).mean()), 6)
     a, b, ties = found["levels"]
-    assert a == {"level": "A", "size": 2, "used": 2, "perplexity": 2.0, "residual": 0.25 / 4}
-    assert b == {"level": "B", "size": 2, "used": 2, "perplexity": round(4 / 3**0.75, 3), "residual": 0.0}
+    # identical vectors count once: three to part by A (two in code 0, one in 1: 3 / 2^(2/3) = 1.89), then the two of code 0
+    assert a == {
+        "level": "A",
+        "size": 2,
+        "used": 2,
+        "perplexity": 2.0,
+        "residual": 0.25 / 4,
+        "open": 3,
+        "open_perplexity": 1.89,
+    }
+    assert b == {
+        "level": "B",
+        "size": 2,
+        "used": 2,
+        "perplexity": round(4 / 3**0.75, 3),
+        "residual": 0.0,
+        "open": 2,
+        "open_perplexity": 2.0,
+    }
     assert ties == {"level": "C", "size": 256, "used": 2, "perplexity": round(4 / 3**0.75, 3)}
     for prefix in found["prefixes"]:
         assert prefix.pop("chance") >= 0.75

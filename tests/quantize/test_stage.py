@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
 from sidrec.config import QuantizeConfig
 from sidrec.errors import ConfigError, DataError
-from sidrec.quantize import Quantized, quantize, usage_picture
+from sidrec.quantize import Quantized, quantize
 from sidrec.types import ItemVectors
 from tests.quantize.shop import make_shop
 
@@ -73,19 +71,6 @@ def test_behaviour_decides_where_text_says_nothing() -> None:
 
     assert purity(quantize(*args, QuantizeConfig(levels=(2,)), seed=0)) < 0.8
     assert purity(quantize(*args, QuantizeConfig(levels=(2,), behaviour_weight=3.0, behaviour_dimension=4), seed=0)) == 1
-
-
-def test_the_picture_and_its_numbers(tmp_path: Path) -> None:
-    codes = quantize(*make_shop(), TEXT, seed=0).codes
-    usage_picture(codes, tmp_path / "usage.png")
-    assert (tmp_path / "usage.png").read_bytes().startswith(b"\x89PNG")
-    table = pl.read_csv(tmp_path / "usage.csv")
-    assert table.columns == ["level", "code", "items"]
-    assert table.group_by("level", maintain_order=True).agg(pl.len(), pl.col("items").sum()).rows() == [
-        ("A", 8, 96),
-        ("B", 4, 96),
-        ("C", codes.sizes[2], 96),
-    ]
 
 
 def test_bad_input_is_named() -> None:
