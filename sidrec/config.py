@@ -167,7 +167,8 @@ class GateConfig(_Table):
     min_perplexity: Share = Field(
         0.5,
         description="Least perplexity of a learned level, as a share of its size; in a small catalogue, of what codes given "
-        "out blindly would reach. Under it the level has collapsed: few codes carry most items.",
+        "out blindly would reach. Under it the level has collapsed: few codes carry most items. A level that finds four "
+        "fifths of the items told apart already is not judged.",
     )
     max_tied_items: Share = Field(
         0.5, description="Largest share of items that share their learned code with another, which the tie level has to part."

@@ -26,6 +26,7 @@ SMALL = [
     "embed.dimension=16",
     "quantize.levels=[8, 8, 8]",
     "quantize.tie_codes=8",
+    "quantize.gate.action=warn",  # 16 dimensions tell few of the variants apart
     "converse.default_weight=0.3",
     "converse.test_per_task=10",
     "converse.valid_per_task=5",

@@ -15,6 +15,7 @@ from sidrec.config import QuantizeConfig
 from sidrec.errors import QualityError
 
 _MANY_TWINS = 0.1  # share of items with another's text vector, from which the text is to blame first
+_IDLE = 0.2  # share of items to part, under which a level is not judged
 _ROOM = 4  # whole codes an item that leave room to be alone
 _LEVELS = 6  # no more are advised: each is a token to generate
 
@@ -23,7 +24,7 @@ _LEVELS = 6  # no more are advised: each is a token to generate
 class Check:
     """One limit: ``found`` and ``limit`` are figures as a person reads them; ``sentence`` and ``advice`` where it failed.
 
-    ``level`` is its letter, or "" for the ties.
+    ``level`` is its letter, or "" for the ties; ``idle`` where it passed though it is used unevenly.
     """
 
     level: str
@@ -33,6 +34,7 @@ class Check:
     passed: bool
     sentence: str = ""
     advice: tuple[str, ...] = ()
+    idle: bool = False
 
 
 def blind_perplexity(items: int, size: int) -> float:
@@ -50,27 +52,31 @@ def blind_perplexity(items: int, size: int) -> float:
 
 
 def checks(health: Mapping[str, Any], config: QuantizeConfig) -> list[Check]:
-    """Every learned level, then the ties; ``health`` is that of ``health.json``. The tie level itself is exempt."""
+    """Every learned level, then the ties; ``health`` is that of ``health.json``.
+
+    A level is asked for a share of the perplexity that codes drawn blindly would have for the items that it has to part: its
+    size in a large catalogue, less where items are few. It is enough if these items use it so evenly: of the others nothing
+    may be left over, and that lands in one code. Exempt are the tie level, and a level that comes when four fifths of the
+    items are told apart already.
+    """
     made: list[Check] = []
     for level in health["levels"]:
         if "residual" not in level:
             continue
         name, size, found = level["level"], level["size"], level["perplexity"]
-        share = config.gate.min_perplexity
-        limit = share * blind_perplexity(health["items"], size)
-        # Of items that are alone already nothing is asked: their codes say what is left over, and that may be nothing.
-        idle = level["open_perplexity"] >= share * blind_perplexity(level["open"], size)
-        passed = found >= limit or idle
+        limit = config.gate.min_perplexity * blind_perplexity(level["open"], size)
+        idle = level["open"] < _IDLE * health["items"]
+        passed = max(found, level["open_perplexity"]) >= limit or idle
         made.append(
             Check(
                 name,
                 f"level {name} is used evenly",
-                f"perplexity {found:.1f} of {size:,}, {level['used']:,} codes used"
-                + (f"; enough for the {level['open']:,} items not yet told apart" if found < limit and passed else ""),
-                f"perplexity at least {limit:.1f}",
+                f"perplexity {found:.1f} of {size:,}, {level['used']:,} codes used",
+                f"none: {level['open']:,} items are left to part" if idle else f"perplexity at least {limit:.1f}",
                 passed,
                 "" if passed else f"Level {name} has collapsed: of its {size:,} codes only about {found:.0f} do any work.",
                 () if passed else _of_collapse(health, config),
+                passed and found < limit,
             )
         )
     share, limit = health["tied_items"] / health["items"], config.gate.max_tied_items
@@ -96,9 +102,9 @@ def headline(health: Mapping[str, Any], judged: Sequence[Check]) -> str:
         others = [check.level for check in failed[1:] if check.level]
         also = f" So {'have' if others[1:] else 'has'} {' and '.join(others)}." if others else ""
         return failed[0].sentence + also + (f" {failed[-1].sentence}" if failed[1:] and not failed[-1].level else "")
+    used = "every level makes use of its codes" if not any(check.idle for check in judged) else "no level has collapsed"
     return (
-        f"These codes can be trained on: {_percent(health['unique_share'])} of the items have a code of their own, "
-        "and every level makes use of its codes."
+        f"These codes can be trained on: {_percent(health['unique_share'])} of the items have a code of their own, and {used}."
     )
 
 

@@ -46,8 +46,8 @@ def health(
     - ``neighbours``: how many of an item's nearest stay its nearest by code (``neighbour_overlap``).
     - ``levels``, the tie level last: ``size``, ``used`` codes, ``perplexity`` (the exponential of the usage's entropy: the
       size where all are used alike), and of learned levels ``residual``, the mean squared error up to that level; ``open``,
-      items that still share their prefix when the level comes (identical vectors counted once), and ``open_perplexity``
-      among them: where few are left, or none, a level has nothing to part and need not be used evenly.
+      items that still share all codes before the level (identical vectors counted once), which it has to part, and
+      ``open_perplexity`` among them.
     - ``prefixes``, A, AB, ABC...: prefixes in use, the items of the ``largest``, and, where items have categories,
       ``purity`` beside ``chance`` (see ``purity``).
     - ``group_sizes``: codes and items by how many items share a learned code.
@@ -158,13 +158,12 @@ def _left_to_part(fused: NDArray[np.float32], learned: NDArray[np.int32], sizes:
     """``open`` and ``open_perplexity`` of each level, see ``health``."""
     _, first = np.unique(_prints(fused), return_index=True)
     distinct = learned[np.sort(first)]
-    shared = np.full(len(distinct), len(distinct) > 1)
+    before = [np.zeros(len(distinct), dtype=np.int64), *prefix_groups(distinct)[:-1]]
     rows = []
-    for level, groups in enumerate(prefix_groups(distinct)):
-        among = distinct[shared, level]
+    for level, groups in enumerate(before):
+        among = distinct[np.bincount(groups)[groups] > 1, level]
         found = round(perplexity(among, sizes[level]), 3) if len(among) else 0.0
         rows.append({"open": len(among), "open_perplexity": found})
-        shared = np.bincount(groups)[groups] > 1
     return rows
 
 

@@ -24,7 +24,7 @@ from sidrec.quantize.tree import DEPTH, Node, sid_tree
 from sidrec.types import ItemCodes
 
 _MANY_TIED_PURCHASES = 0.05
-_FEW_OPEN = 0.05  # share of items that a level has to part, under which it could be left out
+_FEW_OPEN = 0.2  # share of items that a level has to part, under which it could be left out
 
 
 def health_files(

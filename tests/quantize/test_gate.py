@@ -74,15 +74,17 @@ def test_blind_perplexity_is_what_blind_codes_have() -> None:
         assert gate.blind_perplexity(items, size) == pytest.approx(np.mean(drawn), rel=0.02)
 
 
-def test_a_level_with_nothing_left_to_part_need_not_be_used() -> None:
+def test_a_level_with_little_left_to_part_need_not_be_used() -> None:
     """AB names every item but ten; what is left of the others is nothing, and lands in one code of C."""
     found = figures(300, (140, 130, 5))
     assert failed(found) == ["level C is used evenly"]
-    found["levels"][2] |= {"open": 10, "open_perplexity": 8.7}
+    found["levels"][2]["open"] = 10
     assert failed(found) == []
-    assert "enough for the 10 items not yet told apart" in gate.checks(found, CONFIG)[2].found
-    found["levels"][2] |= {"open": 200, "open_perplexity": 5}
+    assert gate.checks(found, CONFIG)[2].limit == "none: 10 items are left to part"
+    found["levels"][2]["open"] = 100
     assert failed(found) == ["level C is used evenly"]
+    found["levels"][2]["open_perplexity"] = 60.0
+    assert failed(found) == [], "the hundred that it has to part use it evenly"
 
 
 @pytest.mark.parametrize("items", [20, 60, 300, 3000])

@@ -47,7 +47,7 @@ def test_health_of_a_catalogue_counted_by_hand() -> None:
     mean = -0.5 / 4
     assert found["spread"] == round(float(((TEXT - mean) ** 2).mean()), 6)
     a, b, ties = found["levels"]
-    # identical vectors count once: three to part by A (two in code 0, one in 1: 3 / 2^(2/3) = 1.89), then the two of code 0
+    # identical vectors count once: A has three to part (2 and 1 in its codes: 3 / 2^(2/3) = 1.89), B the two of code 0
     assert a == {
         "level": "A",
         "size": 2,
