@@ -12,12 +12,8 @@ import sidrec
 ROOT = Path(sidrec.__file__).parent
 ROOMS = sorted(p.name for p in ROOT.iterdir() if p.is_dir() and (p / "__init__.py").exists())
 CORRIDOR = {"pipeline", "cli", "cli_codes", "catalogue", "answer", "measure", "look", "doctor", "demo", "results", "__main__"}
-<<<<<<< HEAD
 CORRIDOR |= {"scoring", "users", "asking", "shown", "explaining", "conditions", "prompting", "cli_options", "cli_recommend"}
-CORRIDOR |= {"grow", "keep", "vectors", "drifting"}
-=======
-CORRIDOR |= {"scoring", "assign", "users", "grow"}
->>>>>>> cd49b0a (Codes get a page, pictures and a gate: a collapsed codebook stops the run before the GPU money is spent)
+CORRIDOR |= {"assign", "grow", "keep", "vectors", "drifting"}
 FOUNDATION = {p.stem for p in ROOT.glob("*.py")} - CORRIDOR - {"__init__"}
 ALLOWED = {("serve", "recommend")}
 

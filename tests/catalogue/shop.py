@@ -35,7 +35,13 @@ def config_of(folder: Path, *overrides: str) -> object:
         "name": "shop",
         "ingest": {"source": "tables", "tables": {"folder": str(folder), "items": "items.parquet", "columns": columns}},
         "embed": {"dimension": 16},
-        "quantize": {"levels": [8, 8, 4], "tie_codes": 8, "behaviour_weight": 1.0, "behaviour_dimension": 8},
+        "quantize": {
+            "levels": [8, 8, 4],
+            "tie_codes": 8,
+            "behaviour_weight": 1.0,
+            "behaviour_dimension": 8,
+            "gate": {"action": "warn"},  # 256 codes are few for 120 items that come in variants
+        },
     }
     return parse_config(table, ["ingest.user_core=2", *overrides])
 
