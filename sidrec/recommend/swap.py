@@ -78,6 +78,13 @@ class LiveRecommender:
             self._current = made  # one assignment: a reader sees the old snapshot or the new one
             return made
 
+    def warm(self, lengths: Sequence[int], beams: int, sizes: Sequence[int] = (1,)) -> None:
+        """Answer requests of these prompt lengths in batches of these sizes, so that what is made at the first of a kind (on a
+        GPU a recording, seconds) is made before a customer waits for it."""
+        for length in lengths:
+            for size in sizes:
+                self.answer([Asked(Request([0] * length), beams, beams)] * size)
+
     def answer(self, asked: Sequence[Asked]) -> list[Answered]:
         """One answer a request, in the same order; requests of one version are decoded together."""
         current = self._current

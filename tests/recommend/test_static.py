@@ -57,6 +57,17 @@ def random_requests(rng: np.random.Generator, n: int, count: int) -> list[Reques
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 30))
 def test_the_answers_of_the_other_search(seed: int) -> None:
+    compare(seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=1500, deadline=None)
+@given(st.integers(0, 1 << 30))
+def test_the_answers_of_the_other_search_many_times(seed: int) -> None:
+    compare(seed)
+
+
+def compare(seed: int) -> None:
     """Random catalogues (also with shared semantic IDs), lengths, masks, exclusions, widths and both normalisers."""
     rng = np.random.default_rng(seed)
     sizes = tuple(rng.integers(1, 7, rng.integers(1, 6)).tolist())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import torch
 
 from sidrec.errors import ArtifactError, DataError
 from sidrec.recommend import Answered, Asked, Batcher, LiveRecommender, Recommender
+from sidrec.recommend.graphs import Graphs
+from sidrec.recommend.static import Bucket
 from sidrec.types import ItemCodes, Request
 from tests.recommend.helpers import catalogue, prompts, tiny_qwen3, vocabulary
 from tests.recommend.test_static import assert_same
@@ -37,6 +40,19 @@ def test_a_swap_shares_what_belongs_to_the_model_and_leaves_the_old_version_as_i
     second, again = one.answer([Asked(request, 5, 5), Asked(request, 5, 5, before)])
     assert second.snapshot is after and second.ranked.eligible == 60
     assert again.snapshot is before and again.ranked.items.tolist() == first.ranked.items.tolist()
+
+
+def test_warming_runs_each_kind_of_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[tuple[int, int, int]] = []
+    run = Graphs.run
+
+    def noting(self: Graphs[Bucket], bucket: Bucket, packed: Any) -> Any:
+        met.append((bucket.rows, bucket.prompt, bucket.beams))
+        return run(self, bucket, packed)
+
+    monkeypatch.setattr(Graphs, "run", noting)
+    live(static=True).warm((10, 100), 6, (1, 4))
+    assert met == [(1, 64, 8), (4, 64, 8), (1, 128, 8), (4, 128, 8)]
 
 
 def test_a_swap_that_cannot_be_made_changes_nothing() -> None:
