@@ -118,6 +118,19 @@ def load_item_ids(folder: Path) -> pl.Series:
     return pl.read_parquet(folder / "codes.parquet", columns=[c.ITEM_ID])[c.ITEM_ID]
 
 
+def load_offered(folder: Path, n_items: int) -> NDArray[np.bool_] | None:
+    """bool ``(N,)`` of the ``registry.parquet`` beside some codes: neither retired nor absent. ``None``: there is none."""
+    path = folder / "registry.parquet"
+    if not path.is_file():
+        return None
+    on = pl.read_parquet(path, columns=[c.ITEM_INDEX, c.RETIRED, c.ABSENT]).filter(
+        pl.col(c.ITEM_INDEX).is_not_null() & pl.col(c.RETIRED).is_null() & ~pl.col(c.ABSENT)
+    )
+    offered = np.zeros(n_items, dtype=np.bool_)
+    offered[on[c.ITEM_INDEX].to_numpy()] = True
+    return offered
+
+
 def save_conversations(folder: Path, part: str, conversations: Iterable[Conversation]) -> dict[str, int]:
     """``<part>-00000.parquet`` and so on; returns how many of each task were written."""
     counts: dict[str, int] = {}

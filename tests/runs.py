@@ -73,3 +73,9 @@ def write_stage(run: Run, command: str, make: object) -> None:
     inputs = {need: verified_manifest(run.path, need).content for need in made}
     with writing(run.path, Ticket(STAGES[command], 0, {}, inputs)) as folder:
         make(folder)  # type: ignore[operator]
+
+
+def retire(run: Run, item_ids: list[str]) -> None:
+    """In the codes themselves, as the first version of the catalogue has them."""
+    path = run.folder("quantize") / "registry.parquet"
+    Registry.load(path).retire(item_ids).save(path)
