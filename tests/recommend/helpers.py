@@ -7,7 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from sidrec.recommend.beam import Normaliser
 from sidrec.types import ItemCodes
@@ -30,13 +42,32 @@ def tiny_qwen3(rows: int, seed: int = 0, tied: bool = True) -> PreTrainedModel:
     return Qwen3ForCausalLM(config).eval()
 
 
-def tiny_llama(rows: int) -> PreTrainedModel:
+def tiny_of(family: str, rows: int) -> PreTrainedModel:
+    """Another family: other positions, norms, biases, and in GPT-2 names."""
     torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=rows, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=256, initializer_range=0.3,
-    )  # fmt: skip
-    return LlamaForCausalLM(config).eval()
+    common = {"vocab_size": rows, "max_position_embeddings": 256, "initializer_range": 0.3}
+    size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    heads = {"num_key_value_heads": 2}
+    model = {
+        "llama": lambda: LlamaForCausalLM(LlamaConfig(**common, **size, **heads)),
+        "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**common, **size, **heads)),
+        "gpt2": lambda: GPT2LMHeadModel(GPT2Config(**common, n_embd=32, n_layer=2, n_head=4)),
+        "gpt_neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**common, **size)),
+        "qwen3 with biases": lambda: Qwen3ForCausalLM(Qwen3Config(**common, **size, **heads, head_dim=8, attention_bias=True)),
+        "qwen3, angles by length": lambda: Qwen3ForCausalLM(
+            Qwen3Config(
+                **common, **size, **heads, head_dim=8,
+                rope_parameters={
+                    "rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 128, "rope_theta": 1e4
+                },
+            )
+        ),
+    }[family]()  # fmt: skip
+    return model.eval()
+
+
+def tiny_llama(rows: int) -> PreTrainedModel:
+    return tiny_of("llama", rows)
 
 
 def catalogue(seed: int, sizes: Sequence[int], n: int) -> ItemCodes:

@@ -10,9 +10,9 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from sidrec.recommend import Recommender
-from sidrec.recommend.beam import Normaliser
+from sidrec.recommend.beam import NORMALISERS, Normaliser
 from sidrec.types import ItemCodes, Ranked
-from tests.recommend.helpers import catalogue, prompts, scores, tiny_llama, tiny_qwen3, vocabulary
+from tests.recommend.helpers import catalogue, prompts, scores, tiny_of, tiny_qwen3, vocabulary
 
 torch.set_num_threads(1)
 
@@ -29,24 +29,30 @@ def same_as(answer: Ranked, expected: np.ndarray, allowed: np.ndarray, k: int) -
 
 
 def random_case(seed: int) -> tuple[PreTrainedModel, ItemCodes, np.random.Generator]:
+    """In every fourth case some items share a semantic ID."""
     rng = np.random.default_rng(seed)
     sizes = tuple(rng.integers(1, 7, rng.integers(1, 6)).tolist())
     codes = catalogue(seed, sizes, int(rng.integers(1, min(40, np.prod(sizes)) + 1)))
+    if seed % 4 == 3:
+        rows = codes.codes[rng.integers(0, codes.n_items, 2 * codes.n_items)]
+        codes = ItemCodes(rows, sizes, tie_level=False)
     return tiny_qwen3(vocabulary(sizes).last_id + 1 + seed % 3, seed, tied=seed % 2 == 0), codes, rng
 
 
-@pytest.mark.parametrize("normaliser", ["valid", "full"])
-@pytest.mark.parametrize("seed", range(30))
-def test_as_many_beams_as_items_equal_exhaustive_scoring(seed: int, normaliser: Normaliser) -> None:
-    model, codes, rng = random_case(seed)
-    recommender = Recommender(model, vocabulary(codes.sizes), codes, normaliser)
-    asked = prompts(seed, rng.integers(0, 20, 3).tolist())
-    everything = np.ones(codes.n_items, dtype=np.bool_)
-    for prompt, answer in zip(asked, recommender.rank(asked, codes.n_items, 1), strict=True):
-        same_as(answer, scores(model, codes, prompt, normaliser), everything, codes.n_items)
+@pytest.mark.parametrize("seeds", [range(start, start + 20) for start in range(0, 200, 20)], ids=str)
+def test_as_many_beams_as_items_equal_exhaustive_scoring(seeds: range) -> None:
+    for seed in seeds:
+        model, codes, rng = random_case(seed)
+        normaliser = NORMALISERS[seed // 2 % 2]
+        recommender = Recommender(model, vocabulary(codes.sizes), codes, normaliser)
+        asked = prompts(seed, rng.integers(0, 20, 3).tolist())
+        everything = np.ones(codes.n_items, dtype=np.bool_)
+        for prompt, answer in zip(asked, recommender.rank(asked, codes.n_items, 1), strict=True):
+            same_as(answer, scores(model, codes, prompt, normaliser), everything, codes.n_items)
+            assert answer.exact
 
 
-@pytest.mark.parametrize("normaliser", ["valid", "full"])
+@pytest.mark.parametrize("normaliser", NORMALISERS)
 @pytest.mark.parametrize("seed", range(30, 50))
 def test_filters_equal_filtering_the_exhaustive_scores(seed: int, normaliser: Normaliser) -> None:
     model, codes, rng = random_case(seed)
@@ -88,18 +94,19 @@ def valid_next(codes: ItemCodes, prompt_length: int) -> Callable[[int, torch.Ten
     return lambda _, ids: lists[tuple(ids[prompt_length:].tolist())]
 
 
+@pytest.mark.parametrize("normaliser", NORMALISERS)
 @pytest.mark.parametrize("k", [10, 50])
 @pytest.mark.parametrize("seed", range(3))
-def test_token_for_token_what_generate_finds(seed: int, k: int) -> None:
+def test_token_for_token_what_generate_finds(seed: int, k: int, normaliser: Normaliser) -> None:
     codes = catalogue(seed, (64, 8, 6, 4), 600)  # a wide first level: generate has no dead beams to fill up with
     names = vocabulary(codes.sizes)
     model = tiny_qwen3(names.last_id + 1, seed)
-    recommender = Recommender(model, names, codes, "full")
+    recommender = Recommender(model, names, codes, normaliser)
     for prompt in prompts(seed, (7, 20)):
         opened = torch.tensor([[*prompt, names.start_id]])
         config = GenerationConfig(
             num_beams=k, num_return_sequences=k, max_new_tokens=codes.levels, do_sample=False, length_penalty=0.0,
-            pad_token_id=0, return_dict_in_generate=True, output_scores=True,
+            pad_token_id=0, return_dict_in_generate=True, output_scores=True, renormalize_logits=normaliser == "valid",
         )  # fmt: skip
         allowed = valid_next(codes, opened.shape[1])
         hard = {"attention_mask": torch.ones_like(opened), "prefix_allowed_tokens_fn": allowed}
@@ -110,14 +117,19 @@ def test_token_for_token_what_generate_finds(seed: int, k: int) -> None:
         np.testing.assert_allclose(answer.scores, found.sequences_scores.numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("normaliser", ["valid", "full"])
-def test_another_family_of_models(normaliser: Normaliser) -> None:
+FAMILIES = ["llama", "qwen2", "gpt2", "gpt_neox", "qwen3 with biases", "qwen3, angles by length"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_another_family_of_models(family: str) -> None:
     codes = catalogue(3, (5, 4, 3), 25)
     names = vocabulary(codes.sizes)
-    model = tiny_llama(names.last_id + 1)
-    prompt = prompts(3, (12,))[0]
-    answer = Recommender(model, names, codes, normaliser).rank([prompt], 25, 25)[0]
-    same_as(answer, scores(model, codes, prompt, normaliser), np.ones(25, dtype=np.bool_), 25)
+    model = tiny_of(family, names.last_id + 1)
+    for normaliser in NORMALISERS:
+        recommender = Recommender(model, names, codes, normaliser)
+        asked = prompts(3, (12, 5))
+        for prompt, answer in zip(asked, recommender.rank(asked, 25, 25), strict=True):
+            same_as(answer, scores(model, codes, prompt, normaliser), np.ones(25, dtype=np.bool_), 25)
 
 
 def test_the_probabilities_over_the_valid_codes_sum_to_one() -> None:

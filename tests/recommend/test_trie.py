@@ -18,21 +18,26 @@ from tests.recommend.helpers import catalogue
 
 @st.composite
 def catalogues(draw: st.DrawFn) -> tuple[NDArray[np.int32], tuple[int, ...]]:
+    """Codes of up to 30 items, in half of the cases with semantic IDs that several items share."""
     sizes = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=5)))
-    n = draw(st.integers(0, min(30, int(np.prod(sizes)))))
-    return catalogue(draw(st.integers(0, 99)), sizes, n).codes, sizes
+    places, seed = int(np.prod(sizes)), draw(st.integers(0, 99))
+    if draw(st.booleans()):
+        n = draw(st.integers(0, 30))
+        chosen = np.random.default_rng(seed).integers(0, places, n)
+        return np.stack(np.unravel_index(chosen, sizes), axis=1).astype(np.int32), sizes
+    return catalogue(seed, sizes, draw(st.integers(0, min(30, places)))).codes, sizes
 
 
 def paths(trie: Trie) -> list[tuple[int, ...]]:
-    """The codes of every leaf, by walking down from the root."""
+    """The codes of every item, by walking down from the root."""
     found: list[tuple[int, ...]] = []
 
     def walk(depth: int, node: int, before: tuple[int, ...]) -> None:
-        if depth == trie.levels:
+        if depth == trie.depth:
             found.append(before)
             return
         for child in range(trie.children[depth][node], trie.children[depth][node + 1]):
-            walk(depth + 1, child, (*before, int(trie.codes[depth][child])))
+            walk(depth + 1, child, (*before, int(trie.codes[depth][child])) if depth < trie.levels else before)
 
     walk(0, 0, ())
     return found
@@ -45,6 +50,22 @@ def test_walking_down_spells_the_codes_of_each_item_in_order(case: tuple[NDArray
     assert paths(trie) == sorted(map(tuple, codes.tolist()))
     assert paths(trie) == [tuple(row) for row in codes[trie.items].tolist()]
     assert trie.position_of_item[trie.items].tolist() == list(range(len(codes)))
+    assert trie.depth == trie.levels + (len(np.unique(codes, axis=0)) < len(codes))
+    assert trie.width(trie.depth) == len(codes)
+
+
+@given(catalogues(), st.integers(0, 99))
+def test_items_that_share_a_semantic_id_stand_by_popularity_then_index(
+    case: tuple[NDArray[np.int32], tuple[int, ...]], seed: int
+) -> None:
+    codes, sizes = case
+    n = len(codes)
+    popularity = np.random.default_rng(seed).integers(0, 3, n)
+    for trie, wanted in ((Trie.build(codes, sizes), np.zeros(n)), (Trie.build(codes, sizes, popularity), popularity)):
+        expected = sorted(range(n), key=lambda i: (codes[i].tolist(), -wanted[i], i))
+        assert trie.items.tolist() == expected
+        by_rank = trie.items[np.argsort(trie.ranks)].tolist()
+        assert by_rank == sorted(range(n), key=lambda i: (-wanted[i], i))
 
 
 @given(catalogues(), st.integers(0, 99))
@@ -101,6 +122,13 @@ def test_a_mask_of_another_catalogue_is_refused() -> None:
         trie.alive(np.ones(6, dtype=np.int64))  # type: ignore[arg-type]
 
 
+def test_popularity_of_another_catalogue_is_refused() -> None:
+    codes = catalogue(0, (4, 4), 6).codes
+    for wrong in (np.ones(5), np.full(6, np.nan)):
+        with pytest.raises(DataError, match="one finite number for each of 6 items"):
+            Trie.build(codes, (4, 4), wrong)
+
+
 def test_a_million_items_take_at_most_12_mb_and_a_third_of_a_second() -> None:
     n = 1_000_000
     codes = catalogue(0, (256, 256, 256), n).codes
@@ -112,3 +140,13 @@ def test_a_million_items_take_at_most_12_mb_and_a_third_of_a_second() -> None:
         seconds.append(time.process_time() - began)
     assert trie.nbytes <= 12_000_000
     assert min(seconds) <= 0.3
+
+
+@pytest.mark.slow
+def test_ten_million_items_take_at_most_four_seconds() -> None:
+    codes = catalogue(0, (256, 256, 256), 10_000_000).codes
+    codes = np.column_stack((codes, np.zeros(len(codes), dtype=np.int32)))
+    began = time.process_time()
+    trie = Trie.build(codes, (256,) * 4)
+    assert time.process_time() - began <= 4.0
+    assert trie.nbytes <= 110_000_000
