@@ -175,10 +175,51 @@ class GateConfig(_Table):
     )
 
 
+class RqVaeConfig(_Table):
+    """The RQ-VAE: a network learned together with the codes."""
+
+    hidden: tuple[Positive, ...] = Field(
+        (), description="Widths of the hidden layers, from the vectors to the code. Empty: halved down to 4 x code_width."
+    )
+    code_width: Positive = Field(32, description="Width that the codebooks live in.")
+    gradient: Literal["rotation", "straight-through"] = Field(
+        "straight-through", description="How the decoder's gradient reaches the encoder: copied, or by the rotation trick."
+    )
+    commitment: float = Field(0.25, ge=0.0, description="Weight of the encoder's part in the codebooks' loss.")
+    codebook_weight: float = Field(1.0, ge=0.0, description="Weight of the codebooks' loss beside the reconstruction's.")
+    epochs: Positive = Field(200, description="Passes over the items at most.")
+    batch_size: Positive = Field(1024, description="Items a step.")
+    learning_rate: float = Field(3e-3, gt=0.0, description="AdamW's peak learning rate.")
+    min_learning_rate: float = Field(1e-6, ge=0.0, description="Where the cosine ends.")
+    warmup_steps: Count = Field(200, description="Steps with a rising learning rate; at most a tenth of all.")
+    weight_decay: float = Field(0.01, ge=0.0, description="AdamW's decoupled weight decay.")
+    start_share: Share = Field(0.1, description="Share of the epochs before k-means sets the codebooks; no codes until then.")
+    revive_every: Positive = Field(2, description="Epochs between revivals of codes that are hardly used.")
+    revive_share: Share = Field(
+        0.3,
+        description="A code used less often than this share of an even use is put elsewhere; 0: only unused ones are.",
+    )
+    revive_until: Share = Field(0.8, description="Share of the epochs after which none is revived any more.")
+    valid_share: float = Field(
+        0.05, ge=0.0, lt=1.0, description="Share of the items that the best state is chosen by, and not learned from; 0: none."
+    )
+    patience: Count = Field(
+        0, description="Stop after so many epochs without a lower validation error, once revivals are over; 0: never."
+    )
+    mask_share: Share = Field(
+        0.0, description="Progressive masking: share of the rows decoded from their first levels only, their number drawn."
+    )
+    contrast_weight: float = Field(
+        0.0, ge=0.0, description="Weight of the loss that draws items bought together (in training purchases) to each other."
+    )
+    contrast_temperature: float = Field(0.2, gt=0.0, description="Temperature of that loss; lower looks at the nearest more.")
+    device: str = Field("auto", description="'auto', 'cpu', 'cuda'...")
+
+
 class QuantizeConfig(_Table):
     """Vectors to semantic IDs."""
 
-    method: Literal["residual-kmeans"] = Field("residual-kmeans", description="How codes are learned.")
+    method: Literal["residual-kmeans", "rq-vae"] = Field("residual-kmeans", description="How codes are learned.")
     levels: tuple[Positive, ...] = Field((256, 256, 256), min_length=1, description="Codes of each learned level.")
     collisions: Literal["move", "tie"] = Field(
         "move",
@@ -218,6 +259,7 @@ class QuantizeConfig(_Table):
         default_factory=dict, description="Weights of the vectors of embed.given, by name; 1 where none is named, 0: not used."
     )
     gate: GateConfig = Field(default_factory=GateConfig, description="Which codes are too poor to train on.")
+    rqvae: RqVaeConfig = Field(default_factory=RqVaeConfig, description="method 'rq-vae': a network learned with the codes.")
 
 
 EVALUATED_TASKS = (

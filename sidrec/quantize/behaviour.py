@@ -26,7 +26,7 @@ def behaviour_vectors(histories: Sequence[NDArray[np.int32]], n_items: int, dime
     the last columns are zero.
     """
     vectors = np.zeros((n_items, dimension), dtype=np.float32)
-    together = _together(histories, n_items)
+    together = count_together(histories, n_items)
     bought = np.flatnonzero(np.diff(together.indptr))
     if len(bought) < 2:
         return vectors
@@ -40,7 +40,7 @@ def behaviour_vectors(histories: Sequence[NDArray[np.int32]], n_items: int, dime
     return vectors
 
 
-def _together(histories: Sequence[NDArray[np.int32]], n_items: int) -> sparse.csr_matrix:
+def count_together(histories: Sequence[NDArray[np.int32]], n_items: int) -> sparse.csr_matrix:
     """Symmetric ``(n_items, n_items)``, float32, nothing on the diagonal: a repeat purchase says nothing about pairs."""
     items = np.concatenate([np.empty(0, np.int32), *histories])
     users = np.repeat(np.arange(len(histories)), [len(history) for history in histories])

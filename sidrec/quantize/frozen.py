@@ -11,9 +11,13 @@ from safetensors import SafetensorError, safe_open
 
 from sidrec.errors import ArtifactError
 from sidrec.quantize.residual_kmeans import HEADER, ResidualKMeans
+from sidrec.quantize.rqvae import RqVae
 from sidrec.types import Quantizer
 
-LOADERS: dict[str, Callable[[Path], Quantizer]] = {ResidualKMeans.METHOD: ResidualKMeans.load}
+LOADERS: dict[str, Callable[[Path], Quantizer]] = {
+    ResidualKMeans.METHOD: ResidualKMeans.load,
+    RqVae.METHOD: RqVae.load,
+}
 """By the method that a file names."""
 
 

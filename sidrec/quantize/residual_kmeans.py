@@ -72,7 +72,7 @@ class ResidualKMeans:
             if size > len(left):
                 raise DataError(
                     f"{len(left)} items cannot fill the {size} codes of level {ascii_uppercase[level]}: "
-                    f"set quantize.levels to sizes of at most {len(left)}, e.g. {_advice(len(left), sizes)}"
+                    f"set quantize.levels to sizes of at most {len(left)}, e.g. {fitting_sizes(len(left), sizes)}"
                 )
         parts = list(blocks(len(left), left.shape[1]))
         mean = (sum(left[part].sum(axis=0, dtype=np.float64) for part in parts) / len(left)).astype(np.float32)
@@ -176,7 +176,7 @@ def check_finite(vectors: NDArray[np.float32], rows: NDArray[np.int64] | None = 
             raise DataError(f"the vector of row {row} holds a value that is not finite: run `sidrec embed` again")
 
 
-def _advice(items: int, sizes: Sequence[int]) -> list[int]:
+def fitting_sizes(items: int, sizes: Sequence[int]) -> list[int]:
     """Sizes that fit: powers of two that leave about four items a code."""
     most = max(2, 1 << max(1, (items // 4).bit_length() - 1))
     return [min(size, most, items) for size in sizes]

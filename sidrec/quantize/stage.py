@@ -20,10 +20,18 @@ from sidrec.quantize.health import health
 from sidrec.quantize.kmeans import blocks
 from sidrec.quantize.lesson import Lesson, Method
 from sidrec.quantize.residual_kmeans import ResidualKMeans, fit_residual_kmeans
+from sidrec.quantize.rqvae import RqVae
 from sidrec.quantize.ties import break_ties
 from sidrec.types import ItemCodes, ItemVectors, Quantizer
 
-METHODS: dict[str, Method] = {ResidualKMeans.METHOD: fit_residual_kmeans}
+
+def _fit_rqvae(lesson: Lesson, config: QuantizeConfig) -> Quantizer:
+    from sidrec.quantize.rqvae.fit import fit_rqvae  # torch takes seconds to import, and only this needs it
+
+    return fit_rqvae(lesson, config)
+
+
+METHODS: dict[str, Method] = {ResidualKMeans.METHOD: fit_residual_kmeans, RqVae.METHOD: _fit_rqvae}
 """By ``config.method``; the same names as in ``frozen.LOADERS``."""
 
 

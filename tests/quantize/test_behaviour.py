@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sidrec.quantize import behaviour_vectors
-from sidrec.quantize.behaviour import _together
+from sidrec.quantize.behaviour import count_together
 from sidrec.quantize.neighbours import nearest_neighbours
 from tests.quantize.shop import make_shop
 
@@ -14,19 +14,19 @@ def history(*items: int) -> np.ndarray:
 
 
 def test_two_purchases_count_one_over_their_distance() -> None:
-    together = _together([history(0, 1, 2), history(1, 0), history(3, 3)], 4).toarray()
+    together = count_together([history(0, 1, 2), history(1, 0), history(3, 3)], 4).toarray()
     # 0-1 stand side by side twice, 0-2 two apart once, 1-2 once; 3 was only bought again
     assert together.tolist() == [[0, 2, 0.5, 0], [2, 0, 1, 0], [0.5, 1, 0, 0], [0, 0, 0, 0]]
 
 
 def test_no_pair_across_users_or_past_the_window() -> None:
-    together = _together([history(0, 1), history(2, 3)], 4)
+    together = count_together([history(0, 1), history(2, 3)], 4)
     assert together[1, 2] == 0
-    far = _together([history(0, 1, 2, 3, 4, 5)], 6)
+    far = count_together([history(0, 1, 2, 3, 4, 5)], 6)
     assert far[0, 4] == pytest.approx(1 / 4) and far[0, 5] == 0
 
 
-def test_items_bought_together_point_the_same_way() -> None:
+def test_items_boughtcount_together_point_the_same_way() -> None:
     """Two camps that no customer mixes, one item that nobody buys, one bought alone."""
     histories = [history(0, 1, 2), history(2, 0, 1), history(3, 4, 5), history(5, 3, 4), history(7)] * 3
     vectors = behaviour_vectors(histories, 8, 4, seed=0)
