@@ -48,7 +48,7 @@ class Prepared:
                     f"{len(train)} items{out} cannot fill the {size} codes of level {ascii_uppercase[level]}: "
                     f"set quantize.levels to sizes of at most {len(train)}, e.g. {fitting_sizes(len(train), sizes)}"
                 )
-        check_finite(lesson.vectors)
+        check_finite(lesson.vectors, rows)
         total = np.zeros(lesson.vectors.shape[1])
         squares = np.zeros_like(total)
         for part in blocks(len(rows), max(1, len(total))):
