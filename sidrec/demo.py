@@ -72,7 +72,8 @@ def _show_next(run: Run, answerer: Answerer, console: Console) -> None:
         f"sidrec recommend --run {run.path} --user {user}",
         f"sidrec recommend --run {run.path} --history {ids[0]},{ids[1]} --exclude-seen",
         f"sidrec recommend --run {run.path} --bought-with {ids[2]}",
-        f'sidrec recommend --run {run.path} --text "toy for a large dog"',
+        f'sidrec recommend --run {run.path} --text "toy for a large dog" --filter "price < 20 and in_stock"',
+        f'sidrec recommend --run {run.path} --text "toy for a large dog" --explain',
         f"sidrec look {run.folder('converse')}",
         "sidrec init --items YOUR_ITEMS.csv --interactions YOUR_PURCHASES.csv",
     ]

@@ -77,8 +77,9 @@ class Answer:
             console.print(self._table())
             console.print(Text(self.certificate, style="dim"))
         if self.shortfall:
+            end = "" if self.shortfall.endswith("?") else "."
             found = f"only {len(self.rows)}" if self.rows else "none"
-            console.print(Text(f"{self.k} were asked for, {found} found: {self.shortfall}.", style="yellow"))
+            console.print(Text(f"{self.k} were asked for, {found} found: {self.shortfall}{end}", style="yellow"))
 
     def _table(self) -> Table:
         matched = any(row["matched"] for row in self.rows)
