@@ -25,6 +25,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
+import bench_codes_rqvae
 import numpy as np
 from bench_codes_data import Catalogue, load, synthetic
 from numpy.typing import NDArray
@@ -151,6 +152,7 @@ def compare(bench: Bench, shop: Catalogue, quick: bool) -> None:
         if bench.real and weight == 0:
             goals |= {"residual": 0.307, "distinct": 0.92}
         bench.method(f"{about}, residual k-means", shop, fused, ours(bench, fused), **goals)
+        bench_codes_rqvae.rows(bench, shop, LEVELS, weight, about, quick)
 
 
 def main() -> None:

@@ -186,7 +186,7 @@ class RqVaeConfig(_Table):
         "straight-through", description="How the decoder's gradient reaches the encoder: copied, or by the rotation trick."
     )
     commitment: float = Field(0.25, ge=0.0, description="Weight of the encoder's part in the codebooks' loss.")
-    codebook_weight: float = Field(1.0, ge=0.0, description="Weight of the codebooks' loss beside the reconstruction's.")
+    codebook_weight: float = Field(0.3, ge=0.0, description="Weight of the codebooks' loss beside the reconstruction's.")
     epochs: Positive = Field(200, description="Passes over the items at most.")
     batch_size: Positive = Field(1024, description="Items a step.")
     learning_rate: float = Field(3e-3, gt=0.0, description="AdamW's peak learning rate.")
@@ -204,7 +204,8 @@ class RqVaeConfig(_Table):
         0.05, ge=0.0, lt=1.0, description="Share of the items that the best state is chosen by, and not learned from; 0: none."
     )
     patience: Count = Field(
-        0, description="Stop after so many epochs without a lower validation error, once revivals are over; 0: never."
+        0,
+        description="Stop after so many epochs whose validation error is 1 % above the least, revivals over; 0: never.",
     )
     mask_share: Share = Field(
         0.0, description="Progressive masking: share of the rows decoded from their first levels only, their number drawn."

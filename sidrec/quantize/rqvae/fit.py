@@ -3,7 +3,7 @@ ends in the same bytes on a CPU.
 
 The order of things: a share of the epochs without codes, so that there is something worth clustering; k-means sets the
 codebooks; then all learn together, and at intervals codes that nobody used are put on items of the most used ones, until a
-share of the epochs. What is kept is the state with the least error on the validation items.
+share of the epochs. What is kept is the last state whose error on the validation items is at most 1 % above the least.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from sidrec.quantize.rqvae.prepared import Prepared
 from sidrec.quantize.rqvae.quantizer import RqVae
 
 _CHECKPOINT_SECONDS = 60.0  # what a kill can cost
+_AS_GOOD = 1.01  # times the least validation error: of states as good, the last is kept, since it knows the other items better
 _LOOK_ROWS = 4096  # rows encoded at once when nothing is learned
 
 
@@ -50,12 +51,13 @@ def fit_rqvae(lesson: Lesson, config: QuantizeConfig) -> RqVae:
 
 @dataclass(slots=True)
 class State:
-    """Where a training stands, beside its tensors. ``best`` is the least validation error yet, found after ``best_epoch``."""
+    """Where a training stands, beside its tensors. ``best`` is the least validation error yet; what is kept is the
+    state after ``kept_epoch``."""
 
     epoch: int = 0
     step: int = 0
     best: float = math.inf
-    best_epoch: int = 0
+    kept_epoch: int = 0
 
 
 class Training:
@@ -72,7 +74,7 @@ class Training:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=settings.weight_decay, foreach=False)
         _prime(self.network, self.optimizer)
         self.used = [torch.zeros(size, dtype=torch.int64, device=self.device) for size in self.sizes]
-        self.best = {name: p.detach().clone() for name, p in self.network.named_parameters()}
+        self.kept = {name: p.detach().clone() for name, p in self.network.named_parameters()}
         self.state = State()
         self.companions = None
         if settings.contrast_weight > 0:
@@ -99,7 +101,7 @@ class Training:
                     self.checkpoint.save(self._tensors(), asdict(state))
                     saved = time.monotonic()
         if state.epoch < settings.epochs:
-            kept = f"kept epoch {state.best_epoch}"
+            kept = f"kept epoch {state.kept_epoch}"
             say(f"  rq-vae: stopped after epoch {state.epoch}, no better for {settings.patience}; {kept}")
         return self._frozen()
 
@@ -153,16 +155,17 @@ class Training:
             away = self.network.decode(self.network.quantize(self.network.encode(rows)).sums_LBC[-1]) - rows
             total += float(away.square().mean(1).sum())
         error = total / len(self.data.valid)
-        if error < state.best:
-            state.best, state.best_epoch = error, state.epoch
+        state.best = min(state.best, error)
+        if error <= _AS_GOOD * state.best:
+            state.kept_epoch = state.epoch
             for name, parameter in self.network.named_parameters():
-                self.best[name].copy_(parameter)
+                self.kept[name].copy_(parameter)
         return f"error {error:.4f}, best {state.best:.4f}"
 
     def _finished(self) -> bool:
         """Whether validation has not improved for ``patience`` epochs; never while codes may still be revived."""
         state = self.state
-        since = max(state.best_epoch, self.start_epoch, self.last_revival)
+        since = max(state.kept_epoch, self.start_epoch, self.last_revival)
         return bool(len(self.data.valid)) and state.epoch - since >= self.settings.patience > 0
 
     def _rows(self, items: NDArray[np.int64]) -> Tensor:
@@ -173,7 +176,7 @@ class Training:
         tensors: dict[str, Tensor] = {}
         for name, parameter in self.network.named_parameters():
             tensors[f"now/{name}"] = parameter.detach()
-            tensors[f"best/{name}"] = self.best[name]
+            tensors[f"kept/{name}"] = self.kept[name]
             tensors |= {f"adam/{name}/{key}": value for key, value in self.optimizer.state[parameter].items()}
         return tensors | {f"used/{level}": counts for level, counts in enumerate(self.used)}
 
@@ -185,7 +188,7 @@ class Training:
         return digest.hexdigest()
 
     def _frozen(self) -> RqVae:
-        kept = self.best if self.state.best_epoch else dict(self.network.named_parameters())
+        kept = self.kept if self.state.kept_epoch else dict(self.network.named_parameters())
 
         def array(name: str) -> NDArray[np.float32]:
             return np.ascontiguousarray(kept[name].detach().cpu().numpy())

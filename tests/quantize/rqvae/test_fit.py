@@ -66,7 +66,7 @@ def test_the_frozen_numbers_are_the_network_s(fitted: RqVae) -> None:
     training = fitting.Training(lesson(), config())
     quantizer = training.run()
     for name, parameter in training.network.named_parameters():
-        parameter.data.copy_(training.best[name])
+        parameter.data.copy_(training.kept[name])
     with torch.no_grad():
         rows = training.data.rows(np.arange(640), torch.device("cpu"))
         found = training.network.quantize(training.network.encode(rows))
@@ -156,9 +156,9 @@ def test_it_stops_when_validation_gets_no_better(capsys: pytest.CaptureFixture[s
     training = fitting.Training(lesson(noise), chosen)
     quantizer = training.run()
     state = training.state
-    assert state.epoch == max(state.best_epoch, training.start_epoch) + 8 < 200
+    assert state.epoch == max(state.kept_epoch, training.start_epoch) + 8 < 200
     assert f"stopped after epoch {state.epoch}" in " ".join(capsys.readouterr().err.split())
-    kept = training.best["codebooks.0"].numpy()
+    kept = training.kept["codebooks.0"].numpy()
     assert np.array_equal(quantizer.centres[0], kept) and not np.array_equal(
         kept, training.network.codebooks[0].detach().numpy()
     )
