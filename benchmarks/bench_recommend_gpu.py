@@ -26,7 +26,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from random_parts import PLANS, SIZES, Plan, random_codes, random_model
 from sidrec.recommend import Asked, Batcher, LiveRecommender, Recommender
 from sidrec.recommend.engine import StaticEngine, prompt_slots
 from sidrec.recommend.graphs import Graphs
-from sidrec.recommend.static_qwen3 import StaticQwen3
+from sidrec.recommend.static_qwen3 import Kernels, StaticQwen3
 from sidrec.types import Request
 from sidrec.vocabulary import SidVocabulary
 
@@ -48,6 +48,7 @@ PUBLISHED_RATE = 28.1  # requests/s, 50 beams
 class Bench:
     def __init__(self, plan: Plan, device: torch.device, static: bool | None) -> None:
         self.plan, self.device, self.rows, self.failed = plan, device, list[dict[str, Any]](), False
+        self.engines: dict[Kernels, StaticEngine] = {}
         self.vocabulary = SidVocabulary(SIZES, plan.words)
         self.model = random_model(plan, device, self.vocabulary.last_id + 1)
         self.draw = np.random.default_rng(1)
@@ -131,15 +132,22 @@ class Bench:
         ids = self.draw.integers(0, self.plan.words, (1, slots)).astype(np.int32)
         return float(np.median(self.timed(lambda: graphs.run("prefill", ids), self.plan.seconds / 3)))
 
-    def attention(self, k: int, context: int) -> None:
-        """The other way for beams to see the prompt; see ``static_qwen3.py``. Which is faster should be the default."""
-        other = self.recommender.over(self.recommender.codes)
+    def kernels(self, k: int, context: int) -> None:
+        """Other ways to the same numbers (``Kernels`` of ``static_qwen3.py``). The fastest should be the default."""
         offsets = self.vocabulary.level_offsets.tolist()
-        other.__dict__["_engine"] = StaticEngine(self.model, offsets, SIZES, over_vocabulary=False, fused=True)
         asked = self.requests(1, context)
-        for name, recommender in (("products", self.recommender), ("a fused kernel", other)):
-            took = self.timed(lambda r=recommender: r.answer(asked, k, k), self.plan.seconds / 3)
-            self.add(f"K {k}, context {context:,}, beams see by {name}: p50", float(np.median(took)), "ms")
+        compiled = [Kernels(compiled=True), Kernels(True, True)] if self.gpu else []  # half a minute on a CPU
+        for kernels in (Kernels(), Kernels(fused_attention=True), *compiled):
+            name = ", ".join(field for field, on in asdict(kernels).items() if on) or "as they are"
+            recommender = self.recommender.over(self.recommender.codes)
+            engine = self.engines.setdefault(kernels, StaticEngine(self.model, offsets, SIZES, False, kernels))
+            recommender.__dict__["_engine"] = engine
+            try:
+                took = self.timed(lambda r=recommender: r.answer(asked, k, k), self.plan.seconds / 3)
+            except Exception as error:  # no compiler, for one
+                print(f"kernels {name}: not measured ({type(error).__name__}: {str(error).splitlines()[0]})", flush=True)
+                continue
+            self.add(f"K {k}, context {context:,}, kernels {name}: p50", float(np.median(took)), "ms")
 
     def latency(self, n: int, k: int, context: int) -> None:
         if self.gpu:
@@ -234,7 +242,8 @@ class Bench:
         if self.recommender.__dict__["_engine"] is not None:
             for k in plan.beams:
                 for context in plan.contexts:
-                    self.guard(self.attention, k, context)
+                    self.guard(self.kernels, k, context)
+            self.engines.clear()
         for n in plan.items:
             if n != self.recommender.trie.n_items:
                 self.recommender = self.recommender.over(random_codes(n))

@@ -15,7 +15,7 @@ from sidrec.recommend.filters import Alive
 from sidrec.recommend.graphs import Graphs
 from sidrec.recommend.prompts import batches
 from sidrec.recommend.static import DEAD, Bucket, StaticSearch
-from sidrec.recommend.static_qwen3 import StaticQwen3
+from sidrec.recommend.static_qwen3 import PLAIN, Kernels, StaticQwen3
 from sidrec.recommend.tables import Resident, Tables
 
 MAX_ROWS = 64  # requests of one batch
@@ -35,12 +35,12 @@ class StaticEngine:
         first_ids: Sequence[int],
         sizes: Sequence[int],
         over_vocabulary: bool,
-        fused: bool = False,
+        kernels: Kernels = PLAIN,
     ) -> None:
         """``first_ids``: the token id of code 0 of each level; the others: see ``StaticSearch`` and ``StaticQwen3``."""
-        self.model, self._fused = model, fused
+        self.model, self._kernels = model, kernels
         self._first_ids, self._sizes, self._over_vocabulary = tuple(first_ids), tuple(sizes), over_vocabulary
-        self._layers = StaticQwen3(model, fused)
+        self._layers = StaticQwen3(model, kernels)
         self._search: StaticSearch | None = None
         self._graphs: Graphs[Bucket] | None = None
         self._lock = Lock()
@@ -122,7 +122,7 @@ class StaticEngine:
     def _ready(self, tables: Tables) -> tuple[StaticSearch, Graphs[Bucket]]:
         """The search with this catalogue on the device, made anew where the model moved or the catalogue outgrew its room."""
         if self._layers.outdated:
-            self._layers, self._search = StaticQwen3(self.model, self._fused), None
+            self._layers, self._search = StaticQwen3(self.model, self._kernels), None
         if self._search is None or self._graphs is None or not self._search.resident.fits(tables):
             self._search = self._graphs = None  # let the old memory go first
             resident = Resident(tables, MAX_ROWS, self._layers.device)

@@ -6,8 +6,8 @@ added within the product before it; one norm and one rotation serve queries and 
 
 What the beams see of the prompt goes through plain matrix products and a softmax. The fused kernels that take a mask walk along
 the keys one block after the other: with 50 beams 16 blocks of queries would keep 16 of an H100's 132 processors busy. The
-scores of all keys, which those kernels avoid to store, are small here (8 MB a request at 50 beams and 5,000 tokens).
-``fused`` takes them anyway: which is faster is for ``benchmarks/bench_recommend_gpu.py`` to say.
+scores of all keys, which those kernels avoid to store, are small here (8 MB a request at 50 beams and 5,000 tokens). That is
+reasoned, not measured: ``Kernels`` holds the alternatives, and ``benchmarks/bench_recommend_gpu.py`` runs them side by side.
 
 Shapes: B requests, P slots of a prompt, W beams, T tokens, S slots in all, H heads, G groups of them that share keys, E
 width of a head, D width of the model.
@@ -15,6 +15,7 @@ width of a head, D width of the model.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,21 @@ from transformers import PreTrainedModel
 from sidrec.recommend.qwen3 import Qwen3Branches
 
 _FIXED_ROPE = ("default", "linear", "yarn", "llama3")  # the others change their frequencies with the length of the prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """How the same numbers are made.
+
+    ``fused_attention``: one kernel where beams see the prompt. ``compiled``: what is done to each number alone becomes one
+    kernel in place of five, by ``torch.compile``, which needs a C compiler, and a minute once.
+    """
+
+    fused_attention: bool = False
+    compiled: bool = False
+
+
+PLAIN = Kernels()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +67,7 @@ class StaticQwen3:
         """Whether the model is one whose positions do not depend on the prompt's length."""
         return Qwen3Branches.fits(model) and model.base_model.rotary_emb.rope_type in _FIXED_ROPE  # type: ignore[union-attr,operator]
 
-    def __init__(self, model: PreTrainedModel, fused: bool = False) -> None:
-        """``fused``: a fused attention kernel for the beams too; see the top of this file."""
+    def __init__(self, model: PreTrainedModel, kernels: Kernels = PLAIN) -> None:
         base: Any = model.base_model
         config = model.config
         self.device, self.dtype = model.device, model.dtype
@@ -63,7 +78,11 @@ class StaticQwen3:
         self._heads, self._groups = int(config.num_attention_heads), int(config.num_key_value_heads)
         self._width = int(base.layers[0].self_attn.head_dim)
         self._eps = float(config.rms_norm_eps)
-        self._fused = fused
+        self._fused = kernels.fused_attention
+        self._turned: Callable[..., Tensor] = _turned
+        self._gated: Callable[[Tensor], Tensor] = _gated
+        if kernels.compiled:  # for any shape: a compilation a bucket would take minutes
+            self._turned, self._gated = torch.compile(_turned, dynamic=True), torch.compile(_gated, dynamic=True)
         self._layers = [self._layer(module) for module in base.layers]
         with torch.inference_mode():
             every = torch.arange(self.positions, device=self.device)[None]
@@ -148,12 +167,7 @@ class StaticQwen3:
         both = self._heads + self._groups
         normed = self._norm(layer.module.input_layernorm, hidden)
         qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(*hidden.shape[:2], both + self._groups, self._width)
-        # The values' norms are thrown away: cutting them off before would cost a copy.
-        qk = F.rms_norm(qkv, (self._width,), None, self._eps)[:, :, :both] * layer.qk_norm
-        half = self._width // 2
-        turned = qk * cos
-        turned[..., :half].addcmul_(qk[..., half:], sin, value=-1)
-        turned[..., half:].addcmul_(qk[..., :half], sin)
+        turned = self._turned(qkv, layer.qk_norm, cos, sin, self._eps)
         stop = start + hidden.shape[1]
         slots[0, :, :, start:stop] = turned[:, :, self._heads :].transpose(1, 2)
         slots[1, :, :, start:stop] = qkv[:, :, both:].transpose(1, 2)
@@ -176,8 +190,8 @@ class StaticQwen3:
         shape = hidden.shape
         out = layer.module.self_attn.o_proj
         flat = self._plus(hidden.reshape(-1, shape[-1]), attended.reshape(-1, self._heads * self._width), out)
-        gate, up = F.linear(self._norm(layer.module.post_attention_layernorm, flat), layer.gate_up).chunk(2, dim=-1)
-        return self._plus(flat, F.silu(gate).mul_(up), layer.module.mlp.down_proj).view(shape)
+        gate_up = F.linear(self._norm(layer.module.post_attention_layernorm, flat), layer.gate_up)
+        return self._plus(flat, self._gated(gate_up), layer.module.mlp.down_proj).view(shape)
 
     @staticmethod
     def _plus(residual: Tensor, x: Tensor, linear: Any) -> Tensor:
@@ -201,6 +215,22 @@ class StaticQwen3:
             side_by_side([mlp.gate_proj.weight, mlp.up_proj.weight]),
             torch.stack(norms).detach(),
         )
+
+
+def _turned(qkv: Tensor, norm: Tensor, cos: Tensor, sin: Tensor, eps: float) -> Tensor:
+    """Queries and keys ``(B, T, H + G, E)``, normed and rotated, of ``qkv (B, T, H + 2 G, E)``; ``norm (H + G, E)``."""
+    half = norm.shape[1] // 2
+    # The values' norms are thrown away: cutting them off before would cost a copy.
+    qk = F.rms_norm(qkv, norm.shape[1:], None, eps)[:, :, : len(norm)] * norm
+    turned = qk * cos
+    turned[..., :half].addcmul_(qk[..., half:], sin, value=-1)
+    turned[..., half:].addcmul_(qk[..., :half], sin)
+    return turned
+
+
+def _gated(gate_up: Tensor) -> Tensor:
+    gate, up = gate_up.chunk(2, dim=-1)
+    return F.silu(gate).mul_(up)
 
 
 @torch.no_grad()

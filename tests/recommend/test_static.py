@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from sidrec.recommend import Recommender
 from sidrec.recommend.beam import Normaliser
 from sidrec.recommend.engine import MAX_ROWS, StaticEngine
 from sidrec.recommend.static import Bucket, StaticSearch, _key, _low, _score
-from sidrec.recommend.static_qwen3 import StaticQwen3
+from sidrec.recommend.static_qwen3 import Kernels, StaticQwen3
 from sidrec.recommend.tables import Resident, Tables
 from sidrec.recommend.trie import Trie
 from sidrec.types import ItemCodes, Ranked, Request
@@ -84,13 +85,30 @@ def compare(seed: int) -> None:
     assert all(one.exact or not other.exact for one, other in zip(found, expected, strict=True))
 
 
-@pytest.mark.parametrize("normaliser", ["valid", "full"])
-def test_a_fused_attention_kernel_finds_the_same(normaliser: Normaliser) -> None:
-    static, plain = pair(catalogue(3, SIZES, 400), normaliser)
-    offsets = static.vocabulary.level_offsets.tolist()
-    static.__dict__["_engine"] = StaticEngine(static.model, offsets, SIZES, normaliser == "full", fused=True)
-    requests = random_requests(np.random.default_rng(3), 400, 6)
-    assert_same(static.answer(requests, 5, 9), plain.answer(requests, 5, 9))
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch.compile's own
+@pytest.mark.parametrize(
+    "kernels", [Kernels(fused_attention=True), pytest.param(Kernels(compiled=True), marks=pytest.mark.slow)], ids=str
+)
+def test_other_kernels_find_the_same(kernels: Kernels) -> None:
+    static, plain = pair(catalogue(3, SIZES, 400))
+    static.__dict__["_engine"] = StaticEngine(static.model, static.vocabulary.level_offsets.tolist(), SIZES, False, kernels)
+    for seed in (3, 4):
+        requests = random_requests(np.random.default_rng(seed), 400, 6)
+        assert_same(static.answer(requests, 5, 9), plain.answer(requests, 5, 9))
+
+
+def test_bfloat16_is_near_float32() -> None:
+    codes = catalogue(1, SIZES, 300)
+    names = vocabulary(SIZES)
+    rounded: Any = tiny_qwen3(names.last_id + 1).to(torch.bfloat16)
+    static = Recommender(rounded, names, codes, static=True)
+    plain = Recommender(copy.deepcopy(rounded).float(), names, codes, static=False)  # the same weights, other arithmetic
+    requests = [Request(prompt) for prompt in prompts(2, (5, 40, 90, 17))]
+    shared = []
+    for one, other in zip(static.answer(requests, 20, 40), plain.answer(requests, 20, 40), strict=True):
+        shared.append(len(set(one.items.tolist()) & set(other.items.tolist())) / 20)
+        np.testing.assert_allclose(one.scores, other.scores, atol=0.3)
+    assert np.mean(shared) >= 0.8
 
 
 def test_batches_of_wide_beams_or_long_prompts_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
