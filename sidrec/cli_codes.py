@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from sidrec.cli_options import JsonOption
 from sidrec.errors import ConfigError
 
 app = typer.Typer(
@@ -19,7 +20,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 RunOption = Annotated[Path, typer.Option("--run", "-r", help="Folder of a run with codes.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 IdsOption = Annotated[
     str, typer.Option("--ids", metavar="ID,ID|FILE", help="Item ids, or a text file with one a line, or a table with item ids.")
 ]

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from sidrec import columns as c
 from sidrec.artifacts import MANIFEST, STAGES, Manifest
+from sidrec.catalogue import FOLDER, versions
 from sidrec.errors import ArtifactError
 
 _SHOWN_CHARS = 300
@@ -53,14 +54,19 @@ def _look_at_folder(path: Path, rows: int, task: str, console: Console) -> None:
             _look_at_table([path / name for name in files], group, rows, task, console)
         return
     known = [stage for stage in STAGES.values() if (path / stage.folder).exists()]
-    if not known:
+    live = versions(path if known else path.parent)
+    if not known and not (live and path.name == FOLDER):
         raise ArtifactError(f"{path} is neither a run nor a finished artefact (no {MANIFEST})")
     for stage in known:
         found = (path / stage.folder / MANIFEST).exists()
         size = sum(p.stat().st_size for p in (path / stage.folder).rglob("*") if p.is_file())
         state = "finished" if found else "not finished"
         console.print(Text(f"{stage.folder:<20}{state:<14}{size:>14,} bytes  sidrec {stage.command}"))
-    console.print(Text(f"look closer: sidrec look {path / known[-1].folder}", style="dim"))
+    for version in live:
+        size = sum(p.stat().st_size for p in version.iterdir())
+        console.print(Text(f"{FOLDER}/{version.name:<8}{'finished':<14}{size:>14,} bytes  sidrec codes"))
+    closer = path / known[-1].folder if known else live[-1]
+    console.print(Text(f"look closer: sidrec look {closer}", style="dim"))
 
 
 def tables(names: Sequence[str]) -> dict[str, list[str]]:
