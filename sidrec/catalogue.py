@@ -81,8 +81,15 @@ def open_catalogue(run: Run) -> Catalogue:
 
 def content(run: Run) -> str:
     """One hash of the live catalogue, or "" where there is none: what a stage that reads it depends on."""
-    folder = latest(run.path)
-    return "" if folder is None else Manifest.model_validate_json((folder / MANIFEST).read_bytes()).content
+    for _ in range(_PATIENCE):
+        folder = latest(run.path)
+        if folder is None:
+            break
+        try:
+            return Manifest.model_validate_json((folder / MANIFEST).read_bytes()).content
+        except FileNotFoundError:  # a writer has just replaced it
+            continue
+    return ""
 
 
 def latest(run: Path) -> Path | None:

@@ -20,6 +20,7 @@ from sidrec.log import say
 from sidrec.pipeline import CONFIG_FILE, Run
 from sidrec.quantize import Codebook, Registry
 
+_SAME_CODES = ("method", "levels", "text_weight", "given_weights", "behaviour_weight", "behaviour_dimension")  # of quantize
 _SAME_TEXT = ("encoder", "dimension", "fields", "max_chars")  # of embed: what makes a text's vector what it is
 
 
@@ -98,7 +99,7 @@ def _agree(run: Run, earlier: Run) -> None:
                 f"embed.{name} is {ours!r}, but the codes of {earlier.path} were learned with {theirs!r}: set it to that, "
                 "or leave out quantize.keep and learn new codes"
             )
-    for name in ("method", "levels"):
+    for name in _SAME_CODES:
         ours, theirs = getattr(run.config.quantize, name), getattr(earlier.config.quantize, name)
         if ours != theirs:
             raise ConfigError(

@@ -31,12 +31,12 @@ def write_vectors(run: Run, folder: Path) -> None:
         storage.save_given(folder, one, rows)
         have = int(rows.any(axis=1).sum())
         say(f"  {one.name}: {have:,} vectors of width {rows.shape[1]}; {len(rows) - have:,} items have none")
+    workspace = folder / ".batches"
+    workspace.mkdir(exist_ok=True)
     if (earlier := kept(run)) is not None:
         encoder = earlier.encoder()
-        vectors = ItemVectors(embed.encode_items(items, encoder, config.embed))
+        vectors = ItemVectors(embed.encode_items(items, encoder, config.embed, workspace))
     else:
-        workspace = folder / ".batches"
-        workspace.mkdir(exist_ok=True)
         vectors, encoder = embed.embed(items, config.embed, config.seed, workspace)
     storage.save_vectors(folder, vectors)
     encoder.save(folder)

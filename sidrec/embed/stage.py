@@ -46,13 +46,20 @@ def embed(items: pl.DataFrame, config: EmbedConfig, seed: int, workspace: Path) 
     return ItemVectors(np.ascontiguousarray(learned.encode(texts))), learned
 
 
-def encode_items(items: pl.DataFrame, encoder: ItemEncoder, config: EmbedConfig) -> NDArray[np.float32]:
+def encode_items(
+    items: pl.DataFrame, encoder: ItemEncoder, config: EmbedConfig, workspace: Path | None = None
+) -> NDArray[np.float32]:
     """Unit vectors, float32 ``(N, D)``, of items (``ITEM_SCHEMA`` frame) that the encoder did not learn from.
+
+    ``workspace``: see ``embed``.
 
     Raises:
         DataError: an item has no text.
     """
-    return encoder.encode(item_texts(items, config))
+    texts = item_texts(items, config)
+    if workspace is not None and isinstance(encoder, SentenceEncoder):
+        return encoder.encode_resumable(texts, workspace)
+    return encoder.encode(texts)
 
 
 def load_encoder(folder: Path, config: EmbedConfig) -> ItemEncoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +31,16 @@ def rebuild(
 ) -> tuple[Quantized, Registry]:
     """Codes of a catalogue (row i is item i) that grew since ``registry``, and the registry that goes on.
 
-    ``texts`` are ``text_fingerprints``. All items are joined as if nobody had bought them, the old ones for the health figures
-    alone; so those read the errors of often bought items too high where co-purchase has a weight.
+    ``texts`` are ``text_fingerprints``. A tie level grows to ``config.tie_codes``: more places, and no code moves. All items
+    are joined as if nobody had bought them, the old ones for the health figures alone; so those read the errors of often
+    bought items too high where co-purchase has a weight.
 
     Raises:
         DataError: an item id stands twice, vectors are of another width than the codebook's or of no use, or a new item
             finds no place (see ``seat``).
     """
+    if registry.tie_level:
+        registry = replace(registry, sizes=(*registry.sizes[:-1], max(registry.sizes[-1], config.tie_codes)))
     fused = codebook.join(vectors.vectors, given or {}, item_ids)
     new = registry.unknown(item_ids)
     _, codes = codebook.place(registry, fused[new], [item_ids[i] for i in new], config)

@@ -98,7 +98,17 @@ def test_what_cannot_be_kept_is_said(year: tuple[pipeline.Run, Path, pl.DataFram
     fails(ArtifactError, r"quantize\.keep = '.*none' is no run", f"quantize.keep={tmp_path / 'none'}")
     fails(ConfigError, "is in this very run", f"quantize.keep={tmp_path / 'other'}")
     fails(ConfigError, r"embed\.dimension is 12, but the codes .* with 16", f"quantize.keep={run.path}", "embed.dimension=12")
+    fails(ConfigError, r"quantize\.behaviour_weight is 0\.5", f"quantize.keep={run.path}", "quantize.behaviour_weight=0.5")
     fails(ConfigError, r"quantize\.levels is \(4, 4\), but", f"quantize.keep={run.path}", "quantize.levels=[4, 4]")
+
+
+def test_a_tie_level_may_grow_in_a_rebuild(year: tuple[pipeline.Run, Path, pl.DataFrame, pl.DataFrame], tmp_path: Path) -> None:
+    run, folder, _, _ = year
+    rebuilt = pipeline.Run(tmp_path / "wider", config_of(folder, f"quantize.keep={run.path}", "quantize.tie_codes=32"))  # type: ignore[arg-type]
+    for stage in (pipeline.ingest, pipeline.embed, pipeline.quantize):
+        stage(rebuilt)
+    assert open_catalogue(rebuilt).codes.sizes == (8, 8, 4, 32)
+    assert {item: code for item, code in codes_of(rebuilt).items() if item in codes_of(run)} == codes_of(run)
 
 
 def test_the_folder_is_relative_to_the_config_file(tmp_path: Path) -> None:

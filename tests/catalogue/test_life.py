@@ -18,6 +18,7 @@ from sidrec.catalogue import open_catalogue
 from sidrec.cli import app, main
 from sidrec.config import DemoSource
 from sidrec.ingest.demo import simulate_shop
+from sidrec.scoring import Batch
 from tests.catalogue.shop import hashes
 from tests.test_flow import SMALL, small_run
 from tests.test_packaging import ROOT, shell_commands
@@ -91,14 +92,14 @@ def test_a_year(run: pipeline.Run, arrivals: pl.DataFrame, tmp_path: Path) -> No
 
 
 def test_recommendations_for_all_users_follow_the_catalogue(run: pipeline.Run) -> None:
-    pipeline.recommend(run, k=3)
+    pipeline.recommend(run, Batch(k=3))
     made = (run.folder("recommend") / "manifest.json").stat().st_mtime_ns
-    pipeline.recommend(run, k=3)
+    pipeline.recommend(run, Batch(k=3))
     assert (run.folder("recommend") / "manifest.json").stat().st_mtime_ns == made
     ids = open_catalogue(run).registry.row_ids()
     assert sidrec("codes", "retire", "--run", run.path, "--ids", ids[0]).exit_code == 0
-    pipeline.recommend(run, k=3)
-    shown = pl.read_parquet(run.folder("recommend") / "recommendations.parquet")
+    pipeline.recommend(run, Batch(k=3))
+    shown = pl.read_parquet(run.folder("recommend") / "part-*.parquet")
     assert 0 not in shown["item_index"].to_list()
     assert (run.folder("recommend") / "manifest.json").stat().st_mtime_ns != made
 
@@ -162,14 +163,13 @@ def test_the_commands_of_the_page(run: pipeline.Run, tmp_path: Path, monkeypatch
     """As they stand, on a small run; the slow tests run them on the demo's real size."""
     shutil.copytree(run.path, tmp_path / "runs" / "demo", ignore=shutil.ignore_patterns("9-catalogue"))
     monkeypatch.chdir(tmp_path)
-    small = [f"--set {override}" for override in [*SMALL, "ingest.demo.products=300"]]
+    small = [part for override in [*SMALL, "ingest.demo.products=300"] for part in ("--set", override)]
     Path("sidrec").mkdir()
     Path("sidrec/demo.toml").write_text('name = "small"\n')
     for command in shell_commands(ROOT / "docs" / "catalogue.md"):
         if command.startswith("sidrec "):
             _, *arguments = shlex.split(command)
-            more = shlex.split(" ".join(small)) if "--config" in arguments else []
-            done = sidrec(*arguments, *more)
+            done = sidrec(*arguments, *(small if "--config" in arguments else []))
             assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception}"
         else:
             subprocess.run(command, shell=True, check=True)
