@@ -99,7 +99,7 @@ def quantize(run: Run) -> None:
     from sidrec.keep import kept
 
     earlier = kept(run)
-    settings = run.config.quantize.model_dump(mode="json", exclude={"gate"})
+    settings = run.config.quantize.model_dump(mode="json", exclude={"gate", "drift_limit", "keep"})
     sources = None if earlier is None else {"kept codes": earlier.codes_hash()}
     if not _stage(run, "quantize", settings, lambda folder: assign(run, earlier, folder), sources):
         pass_gate(run, run.folder("quantize"))  # the gate may have been changed since
