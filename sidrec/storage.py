@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from sidrec import columns as c
 from sidrec.config import GivenVectors
+from sidrec.errors import ArtifactError
 from sidrec.types import Conversation, Corpus, ItemCodes, ItemVectors, Message, Ranked, TaskSample
 
 ROWS_PER_SHARD = 200_000  # about 100 MB of messages in memory
@@ -79,8 +81,24 @@ def save_vectors(folder: Path, vectors: ItemVectors) -> None:
 
 
 def load_vectors(folder: Path) -> ItemVectors:
-    """See ``save_vectors``."""
-    return ItemVectors(load_file(folder / "vectors.safetensors")["vectors"])
+    """See ``save_vectors``. Mapped from the file, read-only: what is not read takes no memory.
+
+    Raises:
+        ArtifactError: missing or damaged.
+    """
+    path = folder / "vectors.safetensors"
+    try:
+        with safe_open(path, framework="numpy") as file:  # checks the file's header against its length
+            shape = tuple(file.get_slice("vectors").get_shape())
+        with path.open("rb") as raw:
+            length = int.from_bytes(raw.read(8), "little")
+            place = json.loads(raw.read(length))["vectors"]
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ArtifactError(f"{path} is missing or damaged ({error}): run `sidrec embed` again") from None
+    if place["dtype"] != "F32" or 0 in shape:
+        return ItemVectors(load_file(path)["vectors"])  # nothing that can be mapped; the value says what is wrong with it
+    start = 8 + length + place["data_offsets"][0]
+    return ItemVectors(np.asarray(np.memmap(path, np.dtype("<f4"), "r", start, shape)))
 
 
 def save_given(folder: Path, given: GivenVectors, rows: NDArray[np.float32]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sidrec import storage
+from sidrec.errors import ArtifactError
 from sidrec.types import Conversation, Corpus, ItemCodes, ItemVectors, Message, SidText, TaskSample
 
 
@@ -34,3 +35,21 @@ def test_round_trips(tmp_path: Path, corpus: Corpus, codes: ItemCodes, monkeypat
     samples = [TaskSample("s", turns[:1], 3, "ref", (1, 2), True), TaskSample("s", turns[:1], 4)]
     storage.save_samples(tmp_path, samples)
     assert storage.load_samples(tmp_path) == samples
+
+
+def test_vectors_are_mapped_and_a_damaged_file_is_named(tmp_path: Path) -> None:
+    vectors = ItemVectors(np.random.default_rng(0).standard_normal((50, 7)).astype(np.float32))
+    storage.save_vectors(tmp_path, vectors)
+    found = storage.load_vectors(tmp_path).vectors
+    assert np.array_equal(found, vectors.vectors) and type(found) is np.ndarray
+    assert isinstance(found.base, np.memmap) and not found.flags.writeable
+    storage.save_vectors(tmp_path, ItemVectors(np.empty((0, 7), np.float32)))
+    assert storage.load_vectors(tmp_path).vectors.shape == (0, 7)
+    storage.save_vectors(tmp_path, vectors)
+    path = tmp_path / "vectors.safetensors"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ArtifactError, match=r"vectors\.safetensors is missing or damaged"):
+        storage.load_vectors(tmp_path)
+    path.unlink()
+    with pytest.raises(ArtifactError, match="run `sidrec embed` again"):
+        storage.load_vectors(tmp_path)

@@ -84,24 +84,26 @@ def settle(
     left = waiting[~alone]
     if not len(left):
         return left
-    taken: dict[int, list[int]] = {group: [] for group in np.unique(prefix_N[left]).tolist()}
     settled = np.concatenate((holders, waiting[alone]))
-    settled = settled[np.isin(prefix_N[settled], prefix_N[left])]
-    for group, code in zip(prefix_N[settled].tolist(), last_N[settled].tolist(), strict=True):
-        taken[group].append(code)
+    settled = settled[np.argsort(prefix_N[settled], kind="stable")]
+    starts = np.searchsorted(prefix_N[settled], prefix_N[left])
+    ends = np.searchsorted(prefix_N[settled], prefix_N[left], side="right")
+    full_codes = last_N[settled]
+    taken_since: dict[int, list[int]] = {}
     moved = []
     for part in blocks(len(left), codes):
         rows = left[part]
-        for row, away in zip(rows.tolist(), distances(rows), strict=True):
-            full = taken[int(prefix_N[row])]
-            if len(full) == codes:
+        for row, group, start, end, away in zip(rows, prefix_N[rows], starts[part], ends[part], distances(rows), strict=True):
+            since = taken_since.setdefault(int(group), [])
+            if end - start + len(since) == codes:
                 continue
             nearest = away[last_N[row]]
-            away[full] = np.inf
+            away[full_codes[start:end]] = np.inf
+            away[since] = np.inf
             code = int(away.argmin())
             if away[code] - nearest <= limit:
                 last_N[row] = code
-                full.append(code)
+                since.append(code)
                 moved.append(row)
     return np.array(moved, dtype=np.int64)
 

@@ -41,14 +41,25 @@ def blocks(rows: int, codes: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def nearest(vectors_ND: Rows, centres_KD: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The nearest centre of each row, int32 ``(N,)`` (the lowest of equals), and the squared distance, float32 ``(N,)``."""
-    half_K = (centres_KD * centres_KD).sum(axis=1) / 2
+def nearest(
+    vectors_ND: Rows, centres_KD: NDArray[np.float32], prices_K: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The nearest centre of each row, int32 ``(N,)`` (the lowest of equals), and the squared distance, float32 ``(N,)``.
+
+    With prices (see ``balance``) the one of least squared distance plus price, and the two added up.
+    """
+    half_K = half_norms(centres_KD, prices_K)
     labels = np.empty(len(vectors_ND), dtype=np.int32)
     distances = np.empty(len(vectors_ND), dtype=np.float32)
     for part in blocks(len(vectors_ND), len(centres_KD)):
         labels[part], distances[part] = _nearest(vectors_ND[part], centres_KD, half_K)
     return labels, distances
+
+
+def half_norms(centres_KD: NDArray[np.float32], prices_K: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """What ``vectors @ centres.T`` is taken from, for half the squared distance less a constant of the row."""
+    squares = (centres_KD * centres_KD).sum(axis=1)
+    return np.asarray((squares if prices_K is None else squares + prices_K) / 2, dtype=np.float32)
 
 
 def _nearest(
@@ -59,6 +70,14 @@ def _nearest(
     labels = half_BK.argmin(axis=1).astype(np.int32)
     best = half_BK[np.arange(len(block_BD)), labels]
     return labels, np.maximum(2 * best + np.einsum("nd,nd->n", block_BD, block_BD), 0)
+
+
+def recentred(rows_ND: Rows, centres_KD: NDArray[np.float32], prices_K: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One Lloyd step at given prices; empty clusters keep their centre."""
+    labels, _, sums, _ = _assign(rows_ND, centres_KD, prices_K)
+    sizes = np.bincount(labels, minlength=len(centres_KD))
+    means = (sums / np.maximum(sizes, 1)[:, None]).astype(np.float32)
+    return np.where(sizes[:, None] > 0, means, centres_KD)
 
 
 def kmeans(rows_ND: Rows, codes: int, iterations: int, tolerance: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -138,10 +157,10 @@ def _lloyd(
 
 
 def _assign(
-    rows_ND: Rows, centres_KD: NDArray[np.float32]
+    rows_ND: Rows, centres_KD: NDArray[np.float32], prices_K: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float64], float]:
     """``nearest``, and in the same pass the sum of each centre's rows and the mean squared norm of all rows."""
-    half_K = (centres_KD * centres_KD).sum(axis=1) / 2
+    half_K = half_norms(centres_KD, prices_K)
     labels = np.empty(len(rows_ND), dtype=np.int32)
     distances = np.empty(len(rows_ND), dtype=np.float32)
     sums, norm = np.zeros(centres_KD.shape), 0.0

@@ -26,32 +26,44 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from sidrec.quantize.balance import capacity_prices
 from sidrec.quantize.collisions import group_ids, settle
-from sidrec.quantize.kmeans import add_rows, blocks, nearest
+from sidrec.quantize.kmeans import add_rows, blocks, half_norms, nearest
 from sidrec.quantize.residual import Residual
 
 _ROUNDS = 3
 _LIMIT = 0.3  # what moving a row apart may add to its squared error, in units of the mean
 
 
-def refine(left: Residual, centres: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], ...]:
-    """Centres a level, float32 ``(K_l, D)``, from those that were learned one by one. ``left`` has no levels yet."""
-    tables = tuple(centres)
+def refine(
+    left: Residual, centres: Sequence[NDArray[np.float32]], prices: Sequence[NDArray[np.float32] | None], capacity: float
+) -> tuple[tuple[NDArray[np.float32], ...], tuple[NDArray[np.float32] | None, ...]]:
+    """Centres a level, float32 ``(K_l, D)``, and prices (see ``balance``; with a ``capacity`` above 0, else None), from those
+    that were learned one by one. ``left`` has no levels yet.
+    """
+    tables, fees = tuple(centres), list(prices)
     if len(tables) < 2:
-        return tables
-    for _ in range(_ROUNDS):
+        return tables, tuple(fees)
+    for last_round in (*[False] * _ROUNDS, True):
         deeper = left
-        for table in tables[:-1]:
-            deeper = deeper.behind(table, nearest(deeper, table)[0])
-        codes, away = nearest(deeper, tables[-1])
-        _part(deeper, tables[-1], codes, _LIMIT * float(away.mean(dtype=np.float64)))
-        tables = _solve(deeper.behind(tables[-1], codes))
-    return tables
+        for level, table in enumerate(tables):
+            if capacity > 0:
+                fees[level] = capacity_prices(deeper, table, capacity, fees[level])
+            elif last_round:
+                break  # nothing is left to be fitted
+            codes, away = nearest(deeper, table, fees[level])
+            if level == len(tables) - 1 and not last_round:
+                _part(deeper, half_norms(table, fees[level]), table, codes, _LIMIT * float(away.mean(dtype=np.float64)))
+            deeper = deeper.behind(table, codes)
+        if not last_round:
+            tables = _solve(deeper)
+    return tables, tuple(fees)
 
 
-def _part(left: Residual, table: NDArray[np.float32], codes: NDArray[np.int32], limit: float) -> None:
+def _part(
+    left: Residual, half: NDArray[np.float32], table: NDArray[np.float32], codes: NDArray[np.int32], limit: float
+) -> None:
     """Move rows that share a code apart, in place."""
-    half = (table * table).sum(axis=1) / 2
 
     def distances(rows: NDArray[np.int64]) -> NDArray[np.float32]:
         return np.asarray(2 * (half - left[rows] @ table.T))  # less a constant of the row, as only differences count

@@ -19,7 +19,8 @@ from safetensors.numpy import save_file
 
 from sidrec.config import QuantizeConfig
 from sidrec.errors import ArtifactError, DataError
-from sidrec.quantize.kmeans import blocks, kmeans, nearest
+from sidrec.quantize.balance import balanced
+from sidrec.quantize.kmeans import blocks, half_norms, kmeans, nearest
 from sidrec.quantize.lesson import Lesson
 from sidrec.quantize.refine import refine
 from sidrec.quantize.residual import Residual
@@ -29,13 +30,23 @@ HEADER = "sidrec.quantizer"
 
 @dataclass(frozen=True, eq=False)
 class ResidualKMeans:
-    """A frozen codebook: ``mean`` float32 ``(D,)`` and, a level, ``centres[l]`` float32 ``(K_l, D)``."""
+    """A frozen codebook: ``mean`` float32 ``(D,)`` and, a level, ``centres[l]`` float32 ``(K_l, D)``.
+
+    ``prices[l]``, float32 ``(K_l,)`` or None, are added to squared distances when encoding (see ``balance``); without any,
+    the nearest centre is taken.
+    """
 
     mean: NDArray[np.float32]
     centres: tuple[NDArray[np.float32], ...]
+    prices: tuple[NDArray[np.float32] | None, ...] = ()
 
     METHOD: ClassVar[str] = "residual-kmeans"
     VERSION: ClassVar[int] = 1
+    VERSION_WITH_PRICES: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        if not self.prices:
+            object.__setattr__(self, "prices", (None,) * len(self.centres))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -56,12 +67,13 @@ class ResidualKMeans:
         iterations: int,
         tolerance: float,
         rows: NDArray[np.int64] | None = None,
+        balance: float = 0.0,
     ) -> ResidualKMeans:
         """Learn ``len(sizes)`` levels from float32 ``(N, D)``; the same input and seed give the same bytes.
 
         ``iterations`` and ``tolerance`` bound the Lloyd steps of each level (see ``kmeans``); ``refine`` then fits the levels
-        together. ``rows``, int64 rising, are learned from, where it is not all. Memory beside the input: at most 300 MB and
-        about 60 bytes a row.
+        together. ``rows``, int64 rising, are learned from, where it is not all. With ``balance`` above 0 no code takes more
+        than about so many times its even share of the rows. Memory beside the input: at most 400 MB and about 60 bytes a row.
 
         Raises:
             DataError: a value is not finite, all vectors are equal, or a level has more codes than there are vectors.
@@ -82,15 +94,18 @@ class ResidualKMeans:
                 f"all {len(left)} vectors equal that of row 0, so no code can tell the items apart: "
                 "check the items' text, embed.fields and embed.encoder"
             )
-        deeper = left
+        deeper, prices = left, list[NDArray[np.float32] | None]()
         for level, size in enumerate(sizes):
             rng = np.random.default_rng([seed, level, *b"quantize.residual-kmeans"])
-            found = kmeans(deeper, size, iterations, tolerance, rng)
-            deeper = deeper.behind(found, nearest(deeper, found)[0])
-        return cls(mean, refine(left, deeper.centres))
+            found, price = kmeans(deeper, size, iterations, tolerance, rng), None
+            if balance > 0:
+                found, price = balanced(deeper, found, balance)
+            prices.append(price)
+            deeper = deeper.behind(found, nearest(deeper, found, price)[0])
+        return cls(mean, *refine(left, deeper.centres, prices, balance))
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.int32]:
-        """Learned codes int32 ``(N, levels)`` of float32 ``(N, D)``: the nearest centre of each level in turn.
+        """Learned codes int32 ``(N, levels)`` of float32 ``(N, D)``: the nearest centre of each level in turn (prices added).
 
         Raises:
             DataError: another width than the codebook's, or a value that is not finite.
@@ -105,7 +120,7 @@ class ResidualKMeans:
         for part in blocks(len(vectors), max(self.sizes)):
             residual = vectors[part] - self.mean
             for level, centres in enumerate(self.centres):
-                codes[part, level], _ = nearest(residual, centres)
+                codes[part, level], _ = nearest(residual, centres, self.prices[level])
                 residual -= centres[codes[part, level]]
         return codes
 
@@ -117,17 +132,18 @@ class ResidualKMeans:
         return vectors
 
     def distances(self, vectors: NDArray[np.float32], prefix: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Squared distance of float32 ``(N, D)`` to each code of the level behind ``prefix`` ``(N, l)``: ``(N, K_l)``."""
+        """Squared distance, prices added, of float32 ``(N, D)`` to each code behind ``prefix`` ``(N, l)``: ``(N, K_l)``."""
         residual = vectors - self.decode(prefix)
-        centres = self.centres[prefix.shape[1]]
-        away = (centres * centres).sum(axis=1) - 2 * (residual @ centres.T)
-        away += np.einsum("nd,nd->n", residual, residual)[:, None]
-        return np.asarray(np.maximum(away, 0))
+        centres, price = self.centres[prefix.shape[1]], self.prices[prefix.shape[1]]
+        away = np.einsum("nd,nd->n", residual, residual)[:, None] - 2 * (residual @ centres.T)
+        return np.asarray(np.maximum(away + 2 * half_norms(centres, price), 0))
 
     def save(self, path: Path) -> None:
         """One safetensors file; method, version and sizes are in its metadata, under one key, as JSON."""
         tensors = {"mean": self.mean, **{f"centres.{level}": table for level, table in enumerate(self.centres)}}
-        header = {"method": self.METHOD, "version": self.VERSION, "sizes": self.sizes}
+        tensors |= {f"prices.{level}": price for level, price in enumerate(self.prices) if price is not None}
+        version = self.VERSION if all(price is None for price in self.prices) else self.VERSION_WITH_PRICES
+        header = {"method": self.METHOD, "version": version, "sizes": self.sizes}
         # One key: safetensors writes several in an order that changes from run to run, and so would the file's hash.
         save_file(tensors, path, {HEADER: json.dumps(header)})
 
@@ -141,17 +157,23 @@ class ResidualKMeans:
         try:
             with safe_open(path, framework="numpy") as file:
                 found: dict[str, Any] = json.loads((file.metadata() or {})[HEADER])
-                if (found["method"], found["version"]) != (cls.METHOD, cls.VERSION):
+                if found["method"] != cls.METHOD or found["version"] not in (cls.VERSION, cls.VERSION_WITH_PRICES):
                     raise ArtifactError(
-                        f"{path} holds a quantizer {found['method']!r} of version {found['version']}, "
-                        f"this sidrec reads {cls.METHOD!r} of version {cls.VERSION}: run `sidrec quantize` again"
+                        f"{path} holds a quantizer {found['method']!r} of version {found['version']}, this sidrec reads "
+                        f"{cls.METHOD!r} of versions {cls.VERSION} and {cls.VERSION_WITH_PRICES}: run `sidrec quantize` again"
                     )
-                sizes = tuple(found["sizes"])
+                sizes, names = tuple(found["sizes"]), set(file.keys())
                 centres = tuple(file.get_tensor(f"centres.{level}") for level in range(len(sizes)))
-                quantizer = cls(file.get_tensor("mean"), centres)
+                priced = [f"prices.{level}" for level in range(len(sizes))]
+                prices = tuple(file.get_tensor(name) if name in names else None for name in priced)
+                quantizer = cls(file.get_tensor("mean"), centres, prices)
         except (FileNotFoundError, SafetensorError, KeyError, json.JSONDecodeError) as error:
             raise ArtifactError(f"the quantizer {path} is missing or damaged ({error}): run `sidrec quantize` again") from None
-        if any(level.shape != (size, quantizer.width) for level, size in zip(centres, sizes, strict=True)):
+        fits = [
+            table.shape == (size, quantizer.width) and (price is None or price.shape == (size,))
+            for table, price, size in zip(centres, prices, sizes, strict=True)
+        ]
+        if not all(fits):
             raise ArtifactError(f"the quantizer {path} contradicts itself in its sizes: run `sidrec quantize` again")
         return quantizer
 
@@ -159,7 +181,9 @@ class ResidualKMeans:
 def fit_residual_kmeans(lesson: Lesson, config: QuantizeConfig) -> ResidualKMeans:
     """``ResidualKMeans.fit`` as a method of the room's door."""
     rows = None if len(lesson.rows) == len(lesson.vectors) else lesson.rows
-    return ResidualKMeans.fit(lesson.vectors, config.levels, lesson.seed, config.iterations, config.tolerance, rows)
+    return ResidualKMeans.fit(
+        lesson.vectors, config.levels, lesson.seed, config.iterations, config.tolerance, rows, config.balance
+    )
 
 
 def check_finite(vectors: NDArray[np.float32], rows: NDArray[np.int64] | None = None) -> None:
