@@ -20,7 +20,7 @@ from sidrec.answer import Answerer
 from sidrec.artifacts import MANIFEST, Manifest
 from sidrec.asking import Options
 from sidrec.cli import app
-from sidrec.errors import ConfigError, DataError
+from sidrec.errors import ArtifactError, ConfigError, DataError, MissingExtraError
 from sidrec.scoring import Batch, Scorer
 from tests.runs import make_run
 
@@ -219,3 +219,33 @@ def test_killed_at_any_time_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
         break
     assert kills >= 2
     assert hashes(run) == expected
+
+
+ray_warns = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # about its own settings
+
+
+@ray_warns
+@pytest.mark.slow
+def test_ray_writes_the_same_bytes(original: pipeline.Run, run: pipeline.Run) -> None:
+    pytest.importorskip("ray")
+    pipeline.recommend(run, Batch(workers=2, engine="ray"))
+    assert hashes(run) == hashes(original)
+
+
+@ray_warns
+@pytest.mark.slow
+def test_what_fails_on_ray_is_said_as_it_is_here(run: pipeline.Run) -> None:
+    pytest.importorskip("ray")
+    (run.folder("train-full") / "model.safetensors").unlink()
+    partial = run.path / "broken"
+    partial.mkdir()
+    from sidrec.scoring import score_users
+
+    with pytest.raises(ArtifactError, match="cannot be loaded"):
+        score_users(run, Batch(engine="ray"), partial)
+
+
+def test_without_ray_it_says_how_to_get_it(run: pipeline.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'sidrec\[ray\]'"):
+        pipeline.recommend(run, Batch(engine="ray"))
