@@ -55,7 +55,7 @@ class Answerer:
         corpus = storage.load_corpus(run.checked("ingest"))
         codes = storage.load_codes(run.checked("quantize"))
         folder = run.checked("train-full")
-        _check_codebook(run)
+        check_codebook(run)
         offered = None
         if live:
             now = open_catalogue(run)
@@ -195,7 +195,7 @@ class Answerer:
         )
 
 
-def _check_codebook(run: Run) -> None:
+def check_codebook(run: Run) -> None:
     """Refuse a model that learned other semantic IDs than the run's items have now.
 
     Raises:

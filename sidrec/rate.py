@@ -9,8 +9,7 @@ from collections.abc import Callable
 class Rate:
     """Units a second, measured once every worker is warm: from the moment that each has (on average) ended one part.
 
-    Opening a model and the first part (allocations, caches) are slower than the rest and would flatter nothing but would not
-    be seen again in a longer job either.
+    Opening a model and the first part (allocations, caches) are slower than the rest, and a longer job has them once as well.
 
     >>> now = iter([0.0, 9.0, 10.0, 12.0, 14.0]).__next__
     >>> rate = Rate(workers=2, clock=now)
@@ -44,12 +43,11 @@ class Rate:
         return self.warm_up / max(self._last - self._began, 1e-9)
 
     def sentence(self, what: str, many: int) -> str:
-        """The rate, how it was measured, and how long ``many`` would take at it."""
+        """The rate, how it was measured, and (where it was measured warm) how long ``many`` would take at it."""
         rate, workers = self.per_second, f"{self._workers} worker{'s' if self._workers != 1 else ''}"
-        if self.measured:
-            basis = f"measured on {self.measured:,} {what} after a warm-up of {self.warm_up:,}"
-        else:
-            basis = f"measured on {self.warm_up:,} {what}, start included: too few to tell the steady rate"
+        if not self.measured:
+            return f"{rate:,.0f} {what}/s with {workers}, start included: too few {what} to tell the steady rate"
+        basis = f"measured on {self.measured:,} {what} after a warm-up of {self.warm_up:,}"
         longer = f"{many:,} {what} take {span(many / rate)} on this machine"
         return f"{rate:,.0f} {what}/s with {workers} ({basis}); at this rate {longer}"
 

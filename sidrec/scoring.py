@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sidrec import columns as c
 from sidrec import storage
+from sidrec.answer import check_codebook
 from sidrec.artifacts import hash_file
 from sidrec.asking import DEFAULTS, Options
 from sidrec.catalogue import FOLDER, content, open_catalogue
@@ -146,6 +147,7 @@ def score_users(run: Run, batch: Batch, folder: Path) -> None:
         ConfigError, ArtifactError, MissingExtraError: see ``score``.
     """
     config = batch.config(run)
+    check_codebook(run)
     now = open_catalogue(run)
     item_ids = now.items[c.ITEM_ID]
     (folder / CATALOGUE).mkdir(exist_ok=True)
@@ -215,5 +217,5 @@ def _report(k: int, parts: Sequence[Part]) -> None:
     say(
         f"  {k} items for each of {users:,} users; {exact / users:.0%} provably the exact top {k}"
         + (f"; fewer eligible for {short:,}" if short else "")
-        + (f"; {new:,} have bought nothing yet and get what a customer buys first" if new else "")
+        + (f"; what a customer buys first for {new:,} without a purchase" if new else "")
     )

@@ -180,12 +180,20 @@ def test_no_users_and_no_workers(tmp_path: Path, run: pipeline.Run) -> None:
         pipeline.recommend(nobody)
 
 
+def test_a_model_of_other_codes_is_refused(run: pipeline.Run, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "other", n_items=41)
+    shutil.rmtree(run.folder("quantize"))
+    shutil.copytree(other.folder("quantize"), run.folder("quantize"))
+    with pytest.raises(ArtifactError, match="trained with another codebook"):
+        pipeline.recommend(run)
+
+
 def test_the_command_line(run: pipeline.Run) -> None:
     cli = CliRunner()
     done = cli.invoke(app, ["recommend", "--run", str(run.path), "--users", "all", "-k", "2"])
     assert done.exit_code == 0, done.output
     said = " ".join(done.stderr.split())
-    assert "2 items for each of 50 users" in said and "600,000 users take" in said and "1 have bought nothing" in said
+    assert "2 items for each of 50 users" in said and "600,000 users take" in said and "first for 1 without a purchase" in said
     shown = cli.invoke(app, ["look", str(run.folder("recommend"))])
     assert "part-*.parquet: 100 rows in 4 files" in shown.stdout, shown.stdout
     with pytest.raises(ConfigError, match=r"'somebody': neither 'all' nor a file"):
