@@ -13,6 +13,9 @@ _EXACT = 30_000  # base rows up to which every pair is compared: 12 k x 12 k x 3
 _PROBES = 4  # cells a query looks into
 _CELL_ROWS = 50_000  # rows that fix the cells
 
+Cells = tuple[NDArray[np.float32], NDArray[np.int32]]
+"""Centres ``(C, D)``, and the cell of each base row ``(M,)``."""
+
 
 def nearest_neighbours(
     queries_QD: NDArray[np.float32],
@@ -20,11 +23,13 @@ def nearest_neighbours(
     own_Q: NDArray[np.int64],
     k: int,
     seed: int,
+    cells: Cells | None = None,
 ) -> NDArray[np.int64]:
     """For each query the ``k`` base rows of largest inner product, int64 ``(Q, k)``; -1 where there are fewer.
 
     ``own_Q`` is the query's own row in the base, which is left out, or -1. Above 30,000 base rows the answer is approximate:
     the base is split into about the root of its rows' number of cells, and each query looks into the nearest four.
+    ``cells`` are those of ``find_cells``, where they have been found before: then the answer for a query is the same as then.
     """
     best = np.full((len(queries_QD), k), -np.inf, dtype=np.float32)
     found = np.full((len(queries_QD), k), -1, dtype=np.int64)
@@ -34,18 +39,14 @@ def nearest_neighbours(
         for part in blocks(len(queries_QD), len(base_MD)):
             found[part] = exact_neighbours(queries_QD[part], [(np.arange(len(base_MD)), base_MD)], own_Q[part], k)
         return found
-    cells = int(np.sqrt(len(base_MD)))
-    rng = np.random.default_rng([seed, *b"quantize.neighbours"])
-    sample = base_MD[np.sort(rng.choice(len(base_MD), min(len(base_MD), _CELL_ROWS), replace=False))]
-    centres = kmeans(sample, cells, iterations=10, tolerance=1e-3, rng=rng)
-    cell_of, _ = nearest(base_MD, centres)
+    centres, cell_of = cells or find_cells(base_MD, seed)
     by_cell = np.argsort(cell_of, kind="stable")
-    ends = np.searchsorted(cell_of[by_cell], np.arange(cells + 1))
+    ends = np.searchsorted(cell_of[by_cell], np.arange(len(centres) + 1))
     looked_into = _nearest_cells(queries_QD, centres)
     for probe in range(looked_into.shape[1]):
         by_query = np.argsort(looked_into[:, probe], kind="stable")
-        query_ends = np.searchsorted(looked_into[by_query, probe], np.arange(cells + 1))
-        for cell in range(cells):
+        query_ends = np.searchsorted(looked_into[by_query, probe], np.arange(len(centres) + 1))
+        for cell in np.unique(looked_into[:, probe]).tolist():
             members = by_cell[ends[cell] : ends[cell + 1]]
             rows = by_query[query_ends[cell] : query_ends[cell + 1]]
             if not len(members):
@@ -53,6 +54,16 @@ def nearest_neighbours(
             for part in blocks(len(rows), len(members)):
                 _merge(best, found, rows[part], queries_QD[rows[part]] @ base_MD[members].T, members, own_Q)
     return found
+
+
+def find_cells(base_MD: NDArray[np.float32], seed: int) -> Cells:
+    """The cells of a base; none where it is small enough to compare with all of it."""
+    if len(base_MD) <= _EXACT:
+        return np.empty((0, base_MD.shape[1]), dtype=np.float32), np.zeros(len(base_MD), dtype=np.int32)
+    rng = np.random.default_rng([seed, *b"quantize.neighbours"])
+    sample = base_MD[np.sort(rng.choice(len(base_MD), min(len(base_MD), _CELL_ROWS), replace=False))]
+    centres = kmeans(sample, int(np.sqrt(len(base_MD))), iterations=10, tolerance=1e-3, rng=rng)
+    return centres, nearest(base_MD, centres)[0]
 
 
 def exact_neighbours(

@@ -23,7 +23,7 @@ def test_an_item_hardly_bought_is_believed_less_than_its_neighbours() -> None:
     own = np.array([0, 1, 2, 3, 4, -1])
 
     def joined(bought: np.ndarray, purchases: list[int], weight: float) -> np.ndarray:
-        fusion = Fusion(2, 1.0, (), Bought(weight, text[:5].astype(np.float16), bought), seed=0)
+        fusion = Fusion(2, 1.0, (), Bought.of(weight, text[:5], bought, 0), seed=0)
         return fusion._join(text, {}, own, np.array(purchases))
 
     fused = joined(bought, [9] * 5 + [0], 0.5)
@@ -92,6 +92,19 @@ def test_frozen_and_read_again_it_joins_a_cold_item_as_it_did(tmp_path: Path) ->
     assert np.allclose(later, made.fused[cold], atol=1e-6)
     assert np.array_equal(made.quantizer.encode(later), made.encoded[cold])
     assert read.names == ("image",)
+
+
+def test_a_large_catalogue_finds_the_same_neighbours_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through cells that are kept: found again, or asked by fewer, they would answer otherwise."""
+    monkeypatch.setattr("sidrec.quantize.neighbours._EXACT", 20)
+    vectors, _, cold, histories = make_shop(kinds=20, variants=20)
+    warm = [history[~cold[history]] for history in histories]
+    fusion, fused = Fusion.fit(vectors.vectors, {}, cold, warm, QuantizeConfig(behaviour_weight=1.0), 0)
+    assert fusion.bought is not None and len(fusion.bought.cells[0]) > 10
+    fusion.save(tmp_path / "a.safetensors")
+    later = Fusion.load(tmp_path / "a.safetensors")
+    for row in np.flatnonzero(cold)[:5]:
+        assert np.allclose(later.apply(vectors.vectors[row : row + 1], {})[0], fused[row], atol=1e-5)
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
