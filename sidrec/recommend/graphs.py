@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sidrec.log import warn
+
 Key = TypeVar("Key", bound=Hashable)
 _WARM = 2  # calls before recording: libraries choose kernels and take their workspace in them
 
@@ -41,6 +43,7 @@ class Graphs(Generic[Key]):
         """``function`` takes a bucket and int32 ``(rows, columns)``, and never waits for the device."""
         self._function, self._device, self._most = function, device, most
         self._recorded: OrderedDict[Key, _Recording] = OrderedDict()
+        self._can_record = True
         cuda = device.type == "cuda"
         self._pool: Any = torch.cuda.graph_pool_handle() if cuda else None
         self._aside: Any = torch.cuda.Stream(device) if cuda else None  # type: ignore[no-untyped-call]
@@ -48,27 +51,39 @@ class Graphs(Generic[Key]):
     def __len__(self) -> int:
         return len(self._recorded)
 
-    def clear(self) -> None:
-        """Forget all recordings: what they read has moved."""
-        self._recorded.clear()
-
     @torch.inference_mode()
     def run(self, bucket: Key, packed: NDArray[np.int32]) -> NDArray[np.int32]:
         """The function's result. The one wait for the device is at its end."""
         if self._device.type != "cuda":
             return self._function(bucket, torch.from_numpy(packed).to(self._device)).cpu().numpy()
-        if bucket not in self._recorded:
-            self._recorded[bucket] = self._record(bucket, packed)
+        with torch.cuda.device(self._device):
+            own = self._recording(bucket, packed)
+            if own is None:
+                return self._function(bucket, torch.from_numpy(packed).to(self._device)).cpu().numpy()
+            own.sent.copy_(torch.from_numpy(packed))
+            own.input.copy_(own.sent, non_blocking=True)
+            own.graph.replay()
+            own.received.copy_(own.output, non_blocking=True)
+            torch.cuda.current_stream(self._device).synchronize()
+            return own.received.numpy().copy()
+
+    def _recording(self, bucket: Key, packed: NDArray[np.int32]) -> _Recording | None:
+        """The bucket's recording, made now if need be; ``None``: it cannot be made, which is said once."""
+        if bucket not in self._recorded and self._can_record:
+            try:
+                self._recorded[bucket] = self._record(bucket, packed)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                self._can_record = False
+                reason = str(error).splitlines()[0]
+                warn(f"no CUDA graph could be recorded ({reason}): requests run without one, and take longer")
             while len(self._recorded) > self._most:
                 self._recorded.popitem(last=False)
+        if bucket not in self._recorded:
+            return None
         self._recorded.move_to_end(bucket)
-        own = self._recorded[bucket]
-        own.sent.copy_(torch.from_numpy(packed))
-        own.input.copy_(own.sent, non_blocking=True)
-        own.graph.replay()
-        own.received.copy_(own.output, non_blocking=True)
-        torch.cuda.current_stream(self._device).synchronize()
-        return own.received.numpy().copy()
+        return self._recorded[bucket]
 
     def _record(self, bucket: Key, packed: NDArray[np.int32]) -> _Recording:
         sent = torch.from_numpy(packed).pin_memory()
