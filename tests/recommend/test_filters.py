@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from sidrec.errors import DataError
 from sidrec.recommend import Alive, Trie
+from sidrec.recommend.filters import MaskCounts
 from sidrec.types import Request
 from tests.recommend.helpers import catalogue
 
@@ -50,3 +52,35 @@ def test_an_unknown_item_is_named(item: int) -> None:
     trie = Trie.build(np.asarray([[0, 0], [0, 1], [1, 0]], dtype=np.int32), (2, 2))
     with pytest.raises(DataError, match=f"request 1 excludes item {item}, .* 3 items"):
         Alive.of(trie, [Request((), [0]), Request((), [2, item])])
+
+
+def test_a_mask_is_counted_once_only_while_nobody_can_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    trie = Trie.build(np.asarray([[0, 0], [0, 1], [1, 0]], dtype=np.int32), (2, 2))
+    counted: list[int] = []
+    alive = Trie.alive
+
+    def counting(self: Trie, mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+        counted.append(1)
+        return alive(self, mask)
+
+    monkeypatch.setattr(Trie, "alive", counting)
+    counts = MaskCounts(trie, most=1)
+    open_, frozen = np.asarray([True, False, True]), np.asarray([True, False, True])
+    frozen.setflags(write=False)
+    view = open_[:]
+    view.setflags(write=False)
+    for mask, times in ((open_, 2), (view, 2), (frozen, 1)):
+        counted.clear()
+        assert [counts.of(mask).tolist() for _ in range(2)] == [[0, 1, 1, 2]] * 2
+        assert len(counted) == times
+    open_[1] = True  # and the view of it
+    assert counts.of(open_).tolist() == counts.of(view).tolist() == [0, 1, 2, 3]
+    other = np.zeros(3, dtype=np.bool_)
+    other.setflags(write=False)
+    counts.of(other)  # there is room for one: the first is counted again
+    counted.clear()
+    counts.of(frozen)
+    assert counted
+    both = Alive.of(trie, [Request((), (), frozen), Request((), [0]), Request((), [0], frozen)], counts)
+    assert len(both.sums) == 2  # the two requests with one mask share a count
+    assert both.totals().tolist() == [2, 2, 1]

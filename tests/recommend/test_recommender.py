@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from sidrec.recommend.beam import Normaliser
 from sidrec.recommend.branches import AnyBranches, Branches
 from sidrec.recommend.decoder import Decoder
 from sidrec.recommend.qwen3 import Qwen3Branches
-from sidrec.types import ItemCodes, Ranked
-from tests.recommend.helpers import catalogue, prompts, scores, tiny_qwen3, vocabulary
+from sidrec.types import ItemCodes, Ranked, Request
+from tests.recommend.helpers import catalogue, prompts, scores, tiny_llama, tiny_qwen3, vocabulary
 
 torch.set_num_threads(1)
 SIZES = (8, 6, 5, 4)
@@ -196,6 +197,17 @@ def test_a_tree_equals_plain_forwards_of_each_path(model: PreTrainedModel, kind:
             assert float((logits - plain).abs().max()) < 1e-4
 
 
+@pytest.mark.parametrize("make_model", [tiny_qwen3, tiny_llama])
+def test_a_wider_search_on_the_same_prefill_equals_a_new_one(make_model: Callable[[int], PreTrainedModel]) -> None:
+    codes = catalogue(1, SIZES, 300)
+    recommender = make(make_model(vocabulary(SIZES).last_id + 1), codes)
+    asked = [Request(prompt) for prompt in prompts(1, (1, 90, 3, 40, 0, 7, 7, 120, 2))]
+    widened = recommender.answer(asked, 4, 4, exact=True, max_beams=300)
+    assert {answer.beams for answer in widened} > {8}  # some were widened more than once
+    assert all(answer.exact for answer in widened)
+    assert_same(widened, recommender.answer(asked, 4, 300))
+
+
 def test_a_replaced_catalogue_leaves_the_old_one_as_it_is(model: PreTrainedModel) -> None:
     old = make(model, catalogue(1, SIZES, 50))
     before = old.rank(prompts(0, (6,)), 5, 5)
@@ -270,5 +282,8 @@ def test_requests_that_make_no_sense_are_named(model: PreTrainedModel) -> None:
         recommender.rank([[1]], 3, 3, exclude=[[9]])
     with pytest.raises(ConfigError, match="at least 1"):
         recommender.rank([[1]], 0, 3)
+    for caps in ({0: 1}, {5: 1}, {2: 0}):
+        with pytest.raises(DataError, match=r"request 1 caps prefixes of . codes .* 1 to 4 codes"):
+            recommender.answer([Request([1]), Request([1], caps=caps)], 3, 3)
     with pytest.raises(ConfigError, match="unknown normaliser 'none'"):
         make(model, catalogue(0, SIZES, 9), "none")  # type: ignore[arg-type]
