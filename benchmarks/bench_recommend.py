@@ -157,29 +157,28 @@ class Bench:
         )
 
     def _filters(self, recommender: Recommender, prompts: list[list[int]], k: int) -> None:
-        """No filter, and filters that leave the search the same tokens to read, so that nothing else differs.
+        """No filter, and filters under which the search keeps the same beams, so that nothing else differs.
 
-        The mask takes nine tenths of the items, but none below a code that the beams met; exclusions are a history of 50.
+        The mask keeps a tenth of the items, one below each kept beam among them; exclusions are a history of 50 others.
         """
-        draw, n = np.random.default_rng(3), recommender.codes.n_items
-        answers = recommender.rank(prompts, k, k)
-        met = np.zeros(SIZES[0], dtype=np.bool_)
-        for prompt in prompts:
-            first = recommender.explain(Request(prompt), k, k).levels[0]
-            met[first.codes[first.kept, 0]] = True
-        under_met = met[recommender.codes.codes[:, 0]]
-        mask = under_met | (draw.random(n) < 0.1 - under_met.mean())
+        draw, trie = np.random.default_rng(3), recommender.trie
+        place = np.cumprod([1, *SIZES[:0:-1]])[::-1]
+        keys = recommender.codes.codes[trie.items] @ place  # sorted, as the trie's items are
+        kept = [level.codes[level.kept] for prompt in prompts for level in recommender.explain(Request(prompt), k, k).levels]
+        needed = np.concatenate([trie.items[np.searchsorted(keys, codes @ place[: codes.shape[1]])] for codes in kept])
+        mask = np.zeros(trie.n_items, dtype=np.bool_)
+        mask[draw.permutation(trie.n_items)[: trie.n_items // 10]] = True
+        mask[needed] = True
         mask.setflags(write=False)  # counted once, as a server's are
-        found = np.concatenate([answer.items for answer in answers])
-        others = np.setdiff1d(np.arange(n), found)
+        others = np.setdiff1d(np.flatnonzero(mask), needed)
         requests = [Request(prompt, draw.choice(others, 50, replace=False).tolist(), mask) for prompt in prompts]
-        case = f"{n:,} items, batch {len(prompts)}, K {k}"
         systems: dict[str, Callable[[], object]] = {
             "none": lambda: recommender.rank(prompts, k, k),
             "filtered": lambda: recommender.answer(requests, k, k),
         }
         repeats = 5 if self.quick else 40 if len(prompts) == 1 else 12
         took = seconds(systems, dict.fromkeys(systems, repeats), self.clock)
+        case = f"{trie.n_items:,} items, batch {len(prompts)}, K {k}"
         self.add(
             f"{case}: (b) filtered to {mask.mean():.0%}, against none", took["filtered"] / took["none"], "x", OVERHEAD, False
         )

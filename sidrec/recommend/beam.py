@@ -5,7 +5,8 @@ kept only while an eligible item is below it, so no beam can die, and at least a
 are beams, or all that are eligible.
 
 Log-probabilities are at most 0, so no item below a prefix scores more than the prefix itself. That is why the best
-score ever pruned certifies an answer: items that score more than it cannot have been missed.
+score ever pruned certifies an answer: items that score more than it cannot have been missed. That speaks of scores as this
+search computes them; bfloat16 computes coarser ones, and in another batch slightly different ones.
 
 Shapes: B requests, W beams, M candidates a beam (the most children of any), d levels chosen so far.
 """

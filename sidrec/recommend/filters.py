@@ -20,6 +20,8 @@ from sidrec.errors import DataError
 from sidrec.recommend.trie import Trie
 from sidrec.types import Request
 
+_NONE = np.empty(0, dtype=np.int64)
+
 
 class MaskCounts:
     """``Trie.alive`` of the masks met last, so that a server counts its "in stock" once and not with every request.
@@ -85,9 +87,9 @@ class Alive:
         """
         sums, group = _groups(trie, requests, counts or MaskCounts(trie))
         lists = [np.asarray(request.exclude, dtype=np.int64) for request in requests]
-        items = np.concatenate(lists) if lists else np.empty(0, dtype=np.int64)
+        items = np.concatenate(lists) if lists else _NONE
         if not items.size:
-            return cls(trie, len(requests), sums, group, items, items)
+            return cls(trie, len(requests), sums, group, _NONE, _NONE)
         rows = np.repeat(np.arange(len(requests)), [row.size for row in lists])
         if items.min() < 0 or items.max() >= trie.n_items:
             bad = int(np.flatnonzero((items < 0) | (items >= trie.n_items))[0])
@@ -95,12 +97,12 @@ class Alive:
                 f"request {rows[bad]} excludes item {items[bad]}, which is not in the catalogue of {trie.n_items} items"
             )
         keys = np.unique(rows * trie.n_items + trie.position_of_item[items])
-        rows, positions = keys // trie.n_items, keys % trie.n_items
-        if sums:
-            made = cls(trie, len(requests), sums, group, rows, positions)
-            wanted = made._eligible(trie.depth, rows, positions) > 0
-            rows, positions = rows[wanted], positions[wanted]
-        return cls(trie, len(requests), sums, group, rows, positions)
+        rows = np.zeros_like(keys) if len(requests) == 1 else keys // trie.n_items
+        made = cls(trie, len(requests), sums, group, rows, keys - rows * trie.n_items)
+        if not sums:
+            return made
+        wanted = made._eligible(rows, made.positions, made.positions + 1) > 0
+        return cls(trie, len(requests), sums, group, rows[wanted], made.positions[wanted])
 
     def totals(self) -> NDArray[np.int64]:
         """int64 ``(B,)``: how many items each request may be given."""
@@ -110,13 +112,12 @@ class Alive:
 
     def counts(self, depth: int, rows: NDArray[np.int64], nodes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Eligible and not excluded items below ``nodes`` of ``depth`` for requests ``rows`` (same shapes)."""
-        keys, taken = self._excluded(depth)
-        below = self._eligible(depth, rows, nodes)
-        if not keys.size:
+        low, high = self.trie.leaf_range(depth, nodes)
+        below = self._eligible(rows, low, high)
+        if not self.rows.size:
             return below
-        wanted = rows * self.trie.width(depth) + nodes
-        at = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
-        left: NDArray[np.int64] = below - np.where(keys[at] == wanted, taken[at], 0)
+        keys, start = self.rows * self.trie.n_items + self.positions, rows * self.trie.n_items
+        left: NDArray[np.int64] = below - (np.searchsorted(keys, start + high) - np.searchsorted(keys, start + low))
         return left
 
     def emptied(self, depth: int) -> NDArray[np.int64]:
@@ -126,30 +127,19 @@ class Alive:
         """
         if not self.rows.size or depth == self.trie.depth:
             return self.rows * self.trie.n_items + self.positions
-        keys, taken = self._excluded(depth)
-        width = self.trie.width(depth)
-        rows = np.zeros_like(keys) if self.requests == 1 else keys // width
-        emptied: NDArray[np.int64] = keys[self._eligible(depth, rows, keys - rows * width) == taken]
-        return emptied
+        nodes = self.trie.nodes_above(depth, self.positions)
+        empty = self.counts(depth, self.rows, nodes) == 0
+        return np.unique(self.rows[empty] * self.trie.width(depth) + nodes[empty]) if empty.any() else _NONE
 
-    def _eligible(self, depth: int, rows: NDArray[np.int64], nodes: NDArray[np.int64]) -> NDArray[np.int64]:
-        low, high = self.trie.leaf_range(depth, nodes)
+    def _eligible(self, rows: NDArray[np.int64], low: NDArray[np.integer], high: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Items that the masks of requests ``rows`` leave between leaf positions."""
         if len(self.sums) < 2:
             return np.asarray(self.sums[0][high] - self.sums[0][low] if self.sums else high - low, dtype=np.int64)
-        below: NDArray[np.int64] = np.zeros(nodes.shape, dtype=np.int64)
+        below: NDArray[np.int64] = np.zeros(low.shape, dtype=np.int64)
         for number, sums in enumerate(self.sums):
             own = self.group[rows] == number
             below[own] = sums[high[own]] - sums[low[own]]
         return below
-
-    def _excluded(self, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Sorted keys of the nodes above exclusions, and how many exclusions lie below each."""
-        if not self.rows.size:
-            return self.rows, self.rows
-        keys = self.rows * self.trie.width(depth) + self.trie.nodes_above(depth, self.positions)
-        # keys are sorted already: positions are, within a request
-        first = np.concatenate(([0], np.flatnonzero(keys[1:] != keys[:-1]) + 1, [keys.size]))
-        return keys[first[:-1]], first[1:] - first[:-1]
 
 
 def _groups(

@@ -45,7 +45,7 @@ class LiveNodes:
         ``total (B, W, M)`` are the scores of the nodes of ``depth`` from ``first (B, W)`` on, of which ``count`` are real.
         """
         if self.sums is not None:
-            total.masked_fill_(~self._masked(depth, total, first), DEAD)
+            total.masked_fill_(self._masked(depth, total, first), DEAD)
         keys = self.alive.emptied(depth)
         if keys.size:  # few: each is looked for among the beams, not each candidate among them
             row, beam = count.nonzero()
@@ -58,16 +58,16 @@ class LiveNodes:
             total[tuple(torch.from_numpy(place).to(total.device) for place in places)] = DEAD
 
     def _masked(self, depth: int, total: Tensor, first: NDArray[np.int64]) -> Tensor:
-        """bool ``(B, W, M)``: whether the mask leaves an item below."""
+        """bool ``(B, W, M)``: whether the mask leaves no item below."""
         assert self.sums is not None
         width, is_item = self.alive.trie.width(depth), depth == self.alive.trie.depth
         begin = torch.from_numpy(first).to(total.device)[..., None]
         if self.start is None and total.numel() > width:  # cheaper once for each node of the depth
             at_bounds = self.sums if is_item else self.sums[self.leaves[depth]]
             node = (begin + torch.arange(total.shape[2], device=total.device)).clamp_(max=width - 1)
-            return (at_bounds[1:] > at_bounds[:-1])[node]
+            return (at_bounds[1:] <= at_bounds[:-1])[node]
         edge = (begin + torch.arange(total.shape[2] + 1, device=total.device)).clamp_(max=width)
         if not is_item:
             edge = self.leaves[depth][edge]
         found = self.sums[edge if self.start is None else edge + self.start]
-        return found[..., 1:] > found[..., :-1]
+        return found[..., 1:] <= found[..., :-1]
