@@ -188,7 +188,7 @@ class RqVaeConfig(_Table):
     commitment: float = Field(0.25, ge=0.0, description="Weight of the encoder's part in the codebooks' loss.")
     codebook_weight: float = Field(0.3, ge=0.0, description="Weight of the codebooks' loss beside the reconstruction's.")
     epochs: Positive = Field(200, description="Passes over the items at most.")
-    batch_size: Positive = Field(1024, description="Items a step.")
+    batch_size: Positive = Field(1024, description="Items a step; fewer in a small catalogue, so that an epoch has ten steps.")
     learning_rate: float = Field(3e-3, gt=0.0, description="AdamW's peak learning rate.")
     min_learning_rate: float = Field(1e-6, ge=0.0, description="Where the cosine ends.")
     warmup_steps: Count = Field(200, description="Steps with a rising learning rate; at most a tenth of all.")

@@ -34,6 +34,7 @@ from sidrec.quantize.rqvae.quantizer import RqVae
 
 _CHECKPOINT_SECONDS = 60.0  # what a kill can cost
 _AS_GOOD = 1.01  # times the least validation error: of states as good, the last is kept, since it knows the other items better
+_FEWEST_STEPS, _SMALLEST_BATCH = 10, 32
 _LOOK_ROWS = 4096  # rows encoded at once when nothing is learned
 
 
@@ -79,7 +80,7 @@ class Training:
         self.companions = None
         if settings.contrast_weight > 0:
             self.companions = Companions.of(lesson.histories, len(lesson.vectors))
-        self.batches = math.ceil(len(self.data.train) / settings.batch_size)
+        self.batches = steps_an_epoch(len(self.data.train), settings.batch_size)
         self.start_epoch = round(settings.start_share * settings.epochs)
         self.last_revival = math.floor(settings.revive_until * settings.epochs)
         self.checkpoint = None
@@ -200,6 +201,15 @@ class Training:
         about: dict[str, Any] = self.settings.model_dump(mode="json", exclude={"device"})
         centres = tuple(array(f"codebooks.{level}") for level in range(len(self.sizes)))
         return RqVae(self.data.mean, self.data.scale, layers("encoder"), centres, layers("decoder"), about)
+
+
+def steps_an_epoch(items: int, batch_size: int) -> int:
+    """Ten at least, of 32 items or more: in a small catalogue 200 epochs of one step each would teach nothing.
+
+    >>> steps_an_epoch(1_000_000, 1024), steps_an_epoch(1000, 1024), steps_an_epoch(100, 1024)
+    (977, 10, 4)
+    """
+    return math.ceil(items / min(batch_size, max(_SMALLEST_BATCH, math.ceil(items / _FEWEST_STEPS))))
 
 
 def learning_rate(step: int, steps: int, settings: RqVaeConfig) -> float:

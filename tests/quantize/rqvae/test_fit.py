@@ -25,7 +25,7 @@ ROWS = SHOP.vectors
 
 
 def config(levels: tuple[int, ...] = (16, 8), **settings: Any) -> QuantizeConfig:
-    small = {"hidden": (32,), "code_width": 8, "epochs": 30, "batch_size": 128, "learning_rate": 5e-3, "device": "cpu"}
+    small = {"hidden": (32,), "code_width": 8, "epochs": 20, "batch_size": 128, "learning_rate": 5e-3, "device": "cpu"}
     return QuantizeConfig.model_validate({"method": "rq-vae", "levels": levels, "rqvae": small | settings})
 
 
@@ -131,7 +131,7 @@ def test_a_killed_fit_ends_in_the_same_bytes(
     fit_rqvae(lesson(histories=HISTORIES), chosen).save(tmp_path / "whole")
     monkeypatch.setattr(fitting, "_CHECKPOINT_SECONDS", 0.0)
     step = fitting.Training._step
-    for last in (3, 27):  # before there are codes, and between two revivals; five steps an epoch
+    for last in (3, 57):  # before there are codes, and between two revivals; ten steps an epoch
 
         def killed(self: fitting.Training, *args: Any, last: int = last) -> None:
             if self.state.step == last:
@@ -173,17 +173,17 @@ def test_revival_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_masking_leaves_prefixes_that_decode_better() -> None:
-    """Thirty kinds and six codes a level: B must part what A puts together. The price is paid where all levels are read."""
+    """Thirty kinds and six codes a level. Over three seeds A alone decoded with .95 to .98 of the error without masking, AB
+    with .72 to .91, and all three levels with .89 to .99."""
     vectors = make_shop(kinds=30, variants=20)[0].vectors
 
     def errors(share: float) -> list[float]:
-        chosen = config((6, 6, 6), epochs=100, learning_rate=1e-2, valid_share=0, mask_share=share)
+        chosen = config((6, 6, 6), epochs=50, learning_rate=1e-2, valid_share=0, mask_share=share)
         made = fit_rqvae(lesson(vectors), chosen)
         return [error(made, levels, vectors) for levels in (1, 2, 3)]
 
     plain, masked = errors(0.0), errors(0.3)
-    assert masked[0] < 0.98 * plain[0] and masked[1] < 0.95 * plain[1]
-    assert masked[2] < 1.3 * plain[2]
+    assert masked[0] < plain[0] and masked[1] < 0.9 * plain[1] and masked[2] < 1.1 * plain[2]
 
 
 def test_the_contrastive_loss_brings_together_what_is_bought_together() -> None:
@@ -194,7 +194,7 @@ def test_the_contrastive_loss_brings_together_what_is_bought_together() -> None:
     histories = [rng.choice(np.flatnonzero(camp == user % 2), 5, replace=False).astype(np.int32) for user in range(400)]
 
     def purity(weight: float) -> float:
-        made = fit_rqvae(lesson(shop.vectors, histories), config((2, 8), contrast_weight=weight, epochs=40))
+        made = fit_rqvae(lesson(shop.vectors, histories), config((2, 8), contrast_weight=weight, epochs=20))
         first = made.encode(shop.vectors)[:, 0]
         return max(float((first == camp).mean()), float((first != camp).mean()))
 
