@@ -60,7 +60,8 @@ class Answerer:
         if live:
             now = open_catalogue(run)
             corpus, codes, offered = replace(corpus, items=now.items), now.codes, now.registry.offered()
-        model, tokenizer = load_model(folder, resolve_device(run.config.recommend.device))
+        config = run.config.recommend
+        model, tokenizer = load_model(folder, resolve_device(config.device), config.dtype)
         renderer = renderer_for(tokenizer.backend_tokenizer, codes.sizes)
         purchases = storage.count_training_purchases(run.folder("ingest"), corpus.n_items)
         recommender = Recommender(model, renderer.vocabulary, codes, popularity=purchases)

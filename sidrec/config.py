@@ -401,6 +401,9 @@ class RecommendConfig(_Table):
         4096, description="All users: users of one part, the unit that is kept when the work is killed and that a worker takes."
     )
     device: str = Field("auto", description="'auto', 'cpu', 'cuda'...")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Precision of the arithmetic; 'auto': bfloat16 on a GPU, as the model was saved on a CPU."
+    )
 
 
 class EvaluateConfig(_Table):

@@ -107,7 +107,7 @@ class Scorer:
             device = f"cuda:{worker % torch.cuda.device_count()}"
         catalogue = job.folder / CATALOGUE
         codes = storage.load_codes(catalogue)
-        model, tokenizer = load_model(job.run.folder("train-full"), device)
+        model, tokenizer = load_model(job.run.folder("train-full"), device, job.config.dtype)
         renderer = renderer_for(tokenizer.backend_tokenizer, codes.sizes)
         most, context = job.run.config.converse.max_history_items, int(model.config.max_position_embeddings)
         prompts = HistoryPrompts(renderer, codes, most, context)

@@ -32,10 +32,11 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def load_model(folder: Path, device: str, dtype: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def load_model(folder: Path, device: str, dtype: str = "saved") -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The plain ``AutoModelForCausalLM``/``AutoTokenizer`` load, from local files only, in evaluation mode.
 
-    ``dtype`` (``"float32"``, ``"bfloat16"``): default as saved.
+    ``dtype``: ``"saved"``, ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 on a GPU, where float32 has no fast kernels,
+    and as saved elsewhere.
 
     Raises:
         ArtifactError: the folder is missing or damaged, or its weights are not those of its config.
@@ -43,9 +44,11 @@ def load_model(folder: Path, device: str, dtype: str | None = None) -> tuple[Pre
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).is_file():
             raise ArtifactError(f"{folder} holds no model (no {name}): run the stage that makes it again")
-    wanted = "auto" if dtype is None else getattr(torch, dtype, None)
+    if dtype == "auto":
+        dtype = "bfloat16" if torch.device(device).type == "cuda" else "saved"
+    wanted = "auto" if dtype == "saved" else getattr(torch, dtype, None)  # transformers' "auto" is as saved
     if not (wanted == "auto" or isinstance(wanted, torch.dtype)):
-        raise ConfigError(f"unknown dtype {dtype!r}: 'float32' or 'bfloat16'")
+        raise ConfigError(f"unknown dtype {dtype!r}: 'auto', 'saved', 'float32' or 'bfloat16'")
     try:
         with quiet_transformers():
             loaded: Any = AutoModelForCausalLM.from_pretrained(

@@ -35,6 +35,7 @@ def test_a_saved_model_comes_back_ready_to_decode(saved: Path) -> None:
     assert generate_text(model, [[1, 2, 3]], 5, -1) == generate_text(tiny_qwen3(400), [[1, 2, 3]], 5, -1)
     assert tokenizer.backend_tokenizer.token_to_id("<|rec|>") == make_tokenizer().token_to_id("<|rec|>")
     assert load_model(saved, "cpu", "bfloat16")[0].dtype == torch.bfloat16
+    assert load_model(saved, "cpu", "auto")[0].dtype == torch.float32  # on a GPU: bfloat16
 
 
 def edit_config(**changes: object) -> Callable[[Path], None]:
