@@ -6,18 +6,17 @@ error is a transport problem, and its dual is one price a code, at least 0: a ro
 2013; with capacities in place of equal shares, as for partial transport in Benamou et al. 2015), from soft to hard, in blocks.
 They are frozen with the codebook, so a new item is encoded by the same rule, whatever else arrives with it.
 
-Measured on Beauty's titles (3 x 256, one seed, one thread, after ``refine``): capacity; the largest load found, in even shares;
-perplexity a level; mean squared residual after level 3; distinct codes an item; share of (last training, validation) purchases
-with one A code; the same share with co-purchase in the vectors (weight 1); seconds:
+Measured on Beauty (MiniLM titles, 3 x 256, one seed, one thread, after ``refine``): capacity; the largest load of any level, in
+even shares; perplexity a level; mean squared residual after level 3; distinct codes an item; share of (last training,
+validation) purchases with one A code; seconds. Then with co-purchase in the vectors (weight 1): load, distinct, A:
 
-    none   3.7    233 219 205   .3004   .925   .0733   .177    2.9
-    2      2.03   234 225 214   .2997   .929   .0731   .170    9.4
-    1.5    1.63   238 229 212   .2993   .927   .0726   .163   11.5
-    1.3    1.33   243 230 223   .3029   .929   .0724   .159   10.5
-    1.1    1.18   249 241 232   .3073   .932   .0691   .149   10.8
+    none   3.7    233 219 205   .3004   .925   .0733    2.9     6.1   .938   .177
+    2      2.03   234 218 201   .2993   .926   .0737    9.2
+    1.5    1.54   239 220 215   .3014   .932   .0716   11.9     1.7   .955   .162
+    1.3    1.33   244 234 224   .3017   .929   .0727   11.0     1.5   .957   .153
+    1.1    1.23   249 237 238   .3060   .927   .0693   14.1     1.3   .958   .149
 
-Codes are used more evenly, and the next purchase is foretold less often: hence off by default. (The column with co-purchase
-was measured with prices that held the capacity less well, e.g. 1.7 for 1.5.)
+Codes are used more evenly, and the next purchase is foretold less often: hence off by default.
 """
 
 from __future__ import annotations

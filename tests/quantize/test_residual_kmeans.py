@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,16 @@ def test_large_and_falling_sizes() -> None:
         codes = quantizer.encode(vectors)
         assert quantizer.sizes == sizes
         assert (codes.max(axis=0) < sizes).all() and len(np.unique(codes[:, 0])) > 0.9 * sizes[0]
+
+
+def test_vectors_are_never_copied_whole() -> None:
+    """31 MB of vectors, as if mapped from disk: fit and encode take blocks and a few numbers a row beside them."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((60_000, 128), dtype=np.float32)
+    rows = np.flatnonzero(rng.random(60_000) < 0.9)
+    tracemalloc.start()
+    quantizer = ResidualKMeans.fit(vectors, (8, 8), 0, 5, 1e-2, rows)
+    quantizer.encode(vectors)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.8 * vectors.nbytes, f"{peak / 1e6:.0f} MB"
