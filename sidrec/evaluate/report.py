@@ -83,18 +83,22 @@ def _is_table(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
 
 
+def _listed(value: object) -> str:
+    return " = ".join(sections.short(part) for part in value) if isinstance(value, list | tuple) else sections.short(value)
+
+
 def flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """A nested table as dotted names and short texts.
 
-    >>> flat({"a": {"b": [1, 2]}, "share": 0.93412345})
-    [('a.b', '1, 2'), ('share', '0.9341')]
+    >>> flat({"a": {"b": [1, 2]}, "share": 0.93412345, "alike": [["p1", "p2"], ["q1", "q2"]]})
+    [('a.b', '1, 2'), ('share', '0.9341'), ('alike', 'p1 = p2, q1 = q2')]
     """
     lines: list[tuple[str, str]] = []
     for key, value in table.items():
         if isinstance(value, Mapping):
             lines += flat(value, f"{prefix}{key}.")
         elif isinstance(value, list | tuple):
-            lines.append((f"{prefix}{key}", ", ".join(sections.short(part) for part in value)))
+            lines.append((f"{prefix}{key}", ", ".join(_listed(part) for part in value)))
         else:
             lines.append((f"{prefix}{key}", sections.short(value)))
     return lines

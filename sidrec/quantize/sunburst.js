@@ -48,7 +48,7 @@
     let text = all[0].length <= fits ? all[0] : all[0].slice(0, fits - 1) + "…";
     for (const word of all.slice(1)) if (text.length + 1 + word.length <= fits) text += ` ${word}`;
     const left = middle > 180;
-    return make("text", { transform: `rotate(${(middle - 90 + (left ? 180 : 0)).toFixed(2)})`, x: left ? 4 - outer : inner + 4, y: 3.2 }, text);
+    return make("text", { transform: `rotate(${(middle - 90 + (left ? 180 : 0)).toFixed(2)})`, x: left ? 4 - outer : outer - 4, y: 3.2, "text-anchor": left ? "start" : "end" }, text);
   };
 
   const show = (at, focus) => {

@@ -107,8 +107,8 @@ def _label(words: Sequence[str], middle: float, inner: float, outer: float) -> s
             text += f" {word}"
     left = middle > 180
     turn = middle - 90 + (180 if left else 0)
-    x = -(outer - 4) if left else inner + 4
-    return f'<text transform="rotate({turn:.2f})" x="{x:.1f}" y="3.2">{escape(text)}</text>'
+    x, anchor = (4 - outer, "start") if left else (outer - 4, "end")  # at the rim, where arcs are widest
+    return f'<text transform="rotate({turn:.2f})" x="{x:.1f}" y="3.2" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _alt(nodes: Sequence[Node]) -> str:

@@ -15,7 +15,7 @@ from sidrec.quantize.words import Titles
 
 DEPTH = 3  # A, AB, ABC
 _NODES = (256, 2_000, 2_000)  # prefixes kept of each length
-_CHILDREN = (256, 32, 12)  # and of each parent
+_CHILDREN = (256, 64, 32)  # and of each parent
 _EXAMPLE_CHARS = 60
 
 
@@ -56,7 +56,7 @@ class Node:
 def sid_tree(learned_NL: NDArray[np.int32], titles: Sequence[str]) -> list[Node]:
     """Nodes, the root first, parents before children, and of each parent the largest child first, the others last.
 
-    At most the 256 largest A, 2,000 AB and 2,000 ABC are kept, of one parent 32 AB and 12 ABC: some hundred kilobytes,
+    At most the 256 largest A, 2,000 AB and 2,000 ABC are kept, of one parent 64 AB and 32 ABC: some hundred kilobytes,
     however large the catalogue. What is left out is added up in one node a parent, so that items are never lost.
     """
     table = Titles(titles)
