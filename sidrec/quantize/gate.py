@@ -135,6 +135,8 @@ def _of_collapse(health: Mapping[str, Any], config: QuantizeConfig) -> tuple[str
     lines = _of_twins(health)
     if config.method != "residual-kmeans":
         lines.append('quantize.method = "residual-kmeans": its levels seldom collapse.')
+    elif config.balance == 0:
+        lines.append("quantize.balance = 1.5: no code takes more than about half again its even share of the items.")
     lines.append(
         "embed.encoder and embed.fields: a better encoder, or more of the text, sets the items further apart"
         + ("; quantize.behaviour_weight above 0 adds what is bought together." if config.behaviour_weight == 0 else ".")

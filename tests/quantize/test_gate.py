@@ -123,6 +123,17 @@ def test_a_collapsed_codebook_stops_with_figures_and_advice() -> None:
     assert "perplexity" not in gate.headline(found, judged)
 
 
+def test_the_advice_is_about_the_method_in_use() -> None:
+    found = figures(perplexities=(31, 220, 210))
+    plain = gate.advice(gate.checks(found, CONFIG))
+    assert plain[0].startswith("quantize.balance = 1.5") and not any("quantize.method" in line for line in plain)
+    balanced = gate.advice(gate.checks(found, QuantizeConfig(balance=1.5)))
+    assert balanced[0].startswith("embed.encoder")
+    learned = gate.advice(gate.checks(found, QuantizeConfig(method="rq-vae")))
+    assert learned[0].startswith('quantize.method = "residual-kmeans"')
+    assert learned[-1].startswith("quantize.levels = [16, 128, 128]")
+
+
 def test_warn_and_off() -> None:
     _, found = collapsed()
     warns = QuantizeConfig(gate=GateConfig(action="warn"))

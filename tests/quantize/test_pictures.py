@@ -45,7 +45,7 @@ def test_words_are_letters_whatever_stands_in_a_title() -> None:
     assert Titles(["", "?"]).telling(everyone[:2], np.array([0]), everyone[:2]) == [()]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 400), st.integers(1, 4), st.sampled_from([1, 3, 40, 500]))
 def test_no_item_is_lost_from_the_tree(seed: int, n: int, levels: int, size: int) -> None:
     rng = np.random.default_rng(seed)
