@@ -36,31 +36,25 @@ def move_collisions(
     item_ids: Sequence[str],
     limit: float,
     late: NDArray[np.bool_] | None = None,
-    taken: NDArray[np.int32] | None = None,
 ) -> NDArray[np.int32]:
     """Learned codes int32 ``(N, levels)`` in which fewer items share a code; only the last level differs from ``encoded``.
 
     Where several items meet, the first by item id (a string, by code point) keeps the code; the others, in the same order,
     take the nearest free one if that adds at most ``limit`` to their squared distance, and else stay. Items marked ``late``
-    come after all others and move none of them. Nor do any of these move what is in ``taken``, int32 ``(T, levels)``: codes
-    that items outside hold already.
+    come after all others and move none of them.
     """
     later = np.zeros(len(encoded), np.bool_) if late is None else late
     by_id = pl.Series(item_ids, dtype=pl.String).arg_sort().to_numpy().astype(np.int64)
     first, second = by_id[~later[by_id]], by_id[later[by_id]]
-    held = np.empty((0, encoded.shape[1]), np.int32) if taken is None else taken
-    everyone = np.concatenate((encoded, held))
-    prefix = group_ids(everyone[:, :-1])
-    holders = np.arange(len(encoded), len(everyone))
-    last = everyone[:, -1].copy()
+    prefix, last = group_ids(encoded[:, :-1]), encoded[:, -1].copy()
 
     def distances(rows: NDArray[np.int64]) -> NDArray[np.float32]:
         return quantizer.distances(vectors[rows], encoded[rows, :-1])
 
     codes = quantizer.sizes[-1]
-    settle(prefix, last, first, distances, codes, limit, holders)
-    settle(prefix, last, second, distances, codes, limit, np.concatenate((holders, first)))
-    return np.column_stack((encoded[:, :-1], last[: len(encoded)])).astype(np.int32)
+    settle(prefix, last, first, distances, codes, limit, first[:0])
+    settle(prefix, last, second, distances, codes, limit, first)
+    return np.column_stack((encoded[:, :-1], last)).astype(np.int32)
 
 
 def settle(

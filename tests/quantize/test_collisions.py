@@ -45,12 +45,9 @@ def test_only_the_same_prefix_counts() -> None:
     assert move_collisions(quantizer, vectors, quantizer.encode(vectors), ["a", "b"], 9).tolist() == [[0, 0], [1, 0]]
 
 
-def test_late_and_outside_items_move_nobody() -> None:
+def test_late_items_move_nobody() -> None:
     late = np.array([True, False, False])
     assert moved(line(0, 1, 2), [1.1, 1.1, 1.1], "abc", 9, late=late) == [0, 1, 2]
-    # The code 2 is held outside, by an item that is not here: 'b' takes 0.
-    assert moved(line(0, 1, 2), [1.1, 1.1], "ab", 9, taken=np.array([[2]], np.int32)) == [1, 0]
-    assert moved(line(0, 1, 2), [1.1], "a", 9, taken=np.array([[1]], np.int32)) == [2]
 
 
 def test_the_mean_residual_counts_the_last_level() -> None:
