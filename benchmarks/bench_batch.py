@@ -44,6 +44,7 @@ from sidrec.scoring import CATALOGUE, Job, Scorer
 from sidrec.types import Corpus, ItemCodes
 from sidrec.users import Users
 from sidrec.vocabulary import SidVocabulary
+from sidrec.workers import in_processes
 
 SIZES = (256, 256, 256, 256)
 N_ITEMS = 2000
@@ -138,6 +139,19 @@ def bytes_of(run: Run) -> dict[str, str]:
     return {name: entry.sha256 for name, entry in verified_manifest(run.path, "recommend").files.items()}
 
 
+def open_timed(job: Job, worker: int) -> Callable[[int], None]:
+    """Scores, and notes the CPU seconds a user of each part."""
+    scorer = Scorer.open(job, worker)
+
+    def work(shard: int) -> None:
+        began = time.process_time()
+        scorer(shard)
+        with (job.folder / f"cpu-{worker}").open("a") as file:
+            file.write(f"{(time.process_time() - began) / job.users.height(shard)}\n")
+
+    return work
+
+
 class Bench:
     def __init__(self) -> None:
         self.rows = list[dict[str, Any]]()
@@ -176,22 +190,19 @@ class Bench:
         return found[1]
 
     def cost(self, run: Run) -> None:
-        """CPU time of one warm worker, without the start: what does not depend on the other programs of the machine."""
+        """CPU time of warm workers, without the start: what does not depend on the other programs of the machine."""
         config = run.config.recommend
         users = Users.of_corpus(run.folder("ingest") / "histories.parquet", config.users_per_part)
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            shutil.copytree(run.folder("quantize"), folder / CATALOGUE)
-            scorer = Scorer.open(Job(run, config, users, folder), 0)
-            scorer(0)
-            spent: list[float] = []
-            for shard in range(1, 5):
-                began = time.process_time()
-                scorer(shard)
-                spent.append((time.process_time() - began) / users.height(shard))
-        median = statistics.median(spent)
-        self.add("CPU a user, one warm worker", median * 1e3, "ms")
-        self.add("the same as a rate: users a second of CPU", 1 / median, "users/s")
+        for workers in (1, 2):
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                shutil.copytree(run.folder("quantize"), folder / CATALOGUE)
+                opener = partial(open_timed, Job(run, config, users, folder))
+                list(in_processes(opener, range(5 * workers), workers))
+                spent = [float(line) for path in folder.glob("cpu-*") for line in path.read_text().split()[1:]]
+            median = statistics.median(spent)
+            self.add(f"CPU a user, {workers} warm worker(s)", median * 1e3, "ms")
+            self.add(f"the same as a rate a core, {workers} worker(s)", 1 / median, "users/s")
 
     def killed(self, run: Run, expected: dict[str, str]) -> None:
         """kill -9 once a third of the parts are there; then the same command again."""

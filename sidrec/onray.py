@@ -21,7 +21,7 @@ class _Actor:
     def __init__(self, opener: Opener) -> None:
         self._error: SidrecError | None = None
         try:
-            self._work = opener(0)  # of several GPUs Ray shows each actor its own
+            self._work = opener(0)  # Ray shows each actor only the GPU that is its own
         except SidrecError as error:
             self._error = error
 
@@ -37,11 +37,11 @@ class _Actor:
         return {"task": task, "kind": "", "text": ""}
 
 
-def on_ray(opener: Opener, tasks: Sequence[int], count: int) -> Iterator[int]:
+def on_ray(opener: Opener, tasks: Sequence[int], count: int, gpus: bool = False) -> Iterator[int]:
     """``count`` actors share the tasks; each number comes back when it is done.
 
-    Uses the cluster that ``RAY_ADDRESS`` names, or one that runs here, else starts one on this machine. Ray's usage
-    statistics are switched off.
+    With ``gpus`` they also share the cluster's GPUs, if it has any: one each, or a part of one. Uses the cluster that
+    ``RAY_ADDRESS`` names, or one that runs here, else starts one on this machine. Ray's usage statistics are switched off.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -69,7 +69,9 @@ def on_ray(opener: Opener, tasks: Sequence[int], count: int) -> Iterator[int]:
         rows = ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=len(tasks))
         actors = ray.data.ActorPoolStrategy(size=min(count, len(tasks)))
         actor: Any = _Actor  # Ray takes a class where its signature says a function
-        for row in rows.map(actor, fn_constructor_args=(opener,), compute=actors, num_cpus=1).iter_rows():
+        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call, unused-ignore]
+        gpu = min(1.0, there.get("GPU", 0.0) / count) if gpus else 0.0
+        for row in rows.map(actor, fn_constructor_args=(opener,), compute=actors, num_cpus=1, num_gpus=gpu).iter_rows():
             if row["kind"]:
                 raise error_again(row["kind"], row["text"])
             yield int(row["task"])

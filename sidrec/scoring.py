@@ -199,7 +199,7 @@ def _engine(job: Job, workers: int, engine: Engine) -> Callable[[Sequence[int]],
     if engine == "ray":
         from sidrec.onray import on_ray
 
-        return partial(on_ray, opener, count=workers)
+        return partial(on_ray, opener, count=workers, gpus=job.config.device != "cpu")
     return partial(in_processes, opener, count=workers) if workers > 1 else partial(_here, opener)
 
 
