@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
@@ -206,26 +207,29 @@ def environment() -> dict[str, str]:
 
 @pytest.mark.slow
 def test_killed_at_any_time_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
-    """``kill -9`` of the parent, later and later, until one gets through: workers must not live on."""
+    """``kill -9`` of the parent while parts are written, again and again: its workers must not live on."""
     run = make_run(tmp_path / "run", n_users=3000, n_items=40, users_per_part=50)
     pipeline.recommend(run)
     expected = hashes(run)
     shutil.rmtree(run.folder("recommend"))
     command = [sys.executable, "-m", "sidrec", "recommend", "--run", str(run.path), "--users", "all", "--num-workers", "2"]
-    kills = 0
-    for attempt in range(60):
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
-        try:
-            _, errors = process.communicate(timeout=4.0 + 0.4 * attempt)
-        except subprocess.TimeoutExpired:
+    partial = run.path / "7-recommendations.partial"
+    rng = np.random.default_rng(0)
+    kept = 0
+    for _ in range(3):
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment()) as process:
+            wanted = kept + int(rng.integers(1, 6))
+            while len(list(partial.glob(".part-*.json"))) < wanted and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(float(rng.random()) / 5)
             process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-            time.sleep(0.2)
-            continue
-        assert process.returncode == 0, errors
-        break
-    assert kills >= 2
+        assert process.returncode == -signal.SIGKILL
+        assert len(list(partial.glob(".part-*.json"))) >= wanted
+        time.sleep(0.5)
+        kept = len(list(partial.glob(".part-*.json")))
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert f"{kept} of 60 parts are there already" in done.stderr
     assert hashes(run) == expected
 
 
