@@ -22,7 +22,8 @@ from sidrec.artifacts import MANIFEST, Manifest
 from sidrec.asking import Options
 from sidrec.cli import app
 from sidrec.errors import ArtifactError, ConfigError, DataError, MissingExtraError
-from sidrec.scoring import Batch, Scorer
+from sidrec.scoring import CATALOGUE, Batch, Job, Scorer, score
+from sidrec.users import Users
 from tests.runs import make_run
 
 
@@ -248,13 +249,12 @@ def test_ray_writes_the_same_bytes(original: pipeline.Run, run: pipeline.Run) ->
 @pytest.mark.slow
 def test_what_fails_on_ray_is_said_as_it_is_here(run: pipeline.Run) -> None:
     pytest.importorskip("ray")
-    (run.folder("train-full") / "model.safetensors").unlink()
-    partial = run.path / "broken"
-    partial.mkdir()
-    from sidrec.scoring import score_users
-
+    users = Users.of_corpus(run.folder("ingest") / "histories.parquet", 16)
+    folder = run.path / "broken"
+    shutil.copytree(run.folder("quantize"), folder / CATALOGUE)
+    (run.folder("train-full") / "model.safetensors").unlink()  # after the parent's own checks, before the actor's load
     with pytest.raises(ArtifactError, match="cannot be loaded"):
-        score_users(run, Batch(engine="ray"), partial)
+        score(Job(run, run.config.recommend, users, folder), engine="ray")
 
 
 def test_without_ray_it_says_how_to_get_it(run: pipeline.Run, monkeypatch: pytest.MonkeyPatch) -> None:
