@@ -179,7 +179,8 @@ class RqVaeConfig(_Table):
     """The RQ-VAE: a network learned together with the codes."""
 
     hidden: tuple[Positive, ...] = Field(
-        (), description="Widths of the hidden layers, from the vectors to the code. Empty: halved down to 4 x code_width."
+        (),
+        description="Widths of the hidden layers, vectors to code. Empty: halved down to 128, or 2 x code_width.",
     )
     code_width: Positive = Field(32, description="Width that the codebooks live in.")
     gradient: Literal["rotation", "straight-through"] = Field(
@@ -204,7 +205,7 @@ class RqVaeConfig(_Table):
         0.05, ge=0.0, lt=1.0, description="Share of the items that the best state is chosen by, and not learned from; 0: none."
     )
     patience: Count = Field(
-        0,
+        30,
         description="Stop after so many epochs whose validation error is 1 % above the least, revivals over; 0: never.",
     )
     mask_share: Share = Field(

@@ -2,6 +2,15 @@
 
 Source of the rotation trick: Fifty et al. 2024, "Restructuring Vector Quantization with the Rotation Trick".
 
+Measured on Beauty's titles (MiniLM, 3 x 256, code width 32, 160 epochs of 1,024): reconstruction error of learned and held-out
+items (share of the spread), neighbour overlap@10, items alone in their code:
+
+    straight-through                          .481  .541  .305  .916
+    one rotation, latent to sum of codes      .533  .580  .244  .956
+
+One rotation turns the gradient as if the sum were one code. A rotation a level (this file's) stood between the two on a small
+shop (error .18, straight-through .09, one rotation .33), so straight-through is the default.
+
 Both take the latent vectors ``(B, C)`` and the codebook vectors added up to each level, ``(L, B, C)``, and return the latter
 with a gradient: whatever the decoder reads, up to some level, the encoder hears of it.
 """
@@ -25,8 +34,7 @@ def straight_through(latent_BC: Tensor, sums_LBC: Tensor) -> Tensor:
 def rotation(latent_BC: Tensor, sums_LBC: Tensor) -> Tensor:
     """The gradient is turned at each level as that level turns a residual into its code; the mean of the levels read.
 
-    The mean, not the sum, so that it has the size of the straight-through one. Turning once, from the latent vector to the
-    sum of all levels, was measured to be far worse (see ``docs/LOG.md``).
+    The mean, not the sum, so that it has the size of the straight-through one.
     """
     before = torch.cat((torch.zeros_like(sums_LBC[:1]), sums_LBC[:-1]))
     turned = torch.stack([turn(latent_BC - left, code) for left, code in zip(before, sums_LBC - before, strict=True)])

@@ -15,16 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_NARROWEST = 4  # times the width of the code: no hidden layer is narrower
+_NARROWEST = 128  # no hidden layer is narrower, nor than twice the code
 
 
 def hidden_widths(width: int, code_width: int) -> tuple[int, ...]:
-    """Powers of two below the vectors' width and at least four times the code's; one such layer where there is none.
+    """Powers of two below the vectors' width, down to 128 or twice the code's; one such layer where there is none.
 
-    >>> hidden_widths(1024, 32), hidden_widths(384, 32), hidden_widths(100, 32)
+    >>> hidden_widths(1024, 32), hidden_widths(384, 64), hidden_widths(100, 32)
     ((512, 256, 128), (256, 128), (128,))
     """
-    narrowest = _NARROWEST * code_width
+    narrowest = max(_NARROWEST, 2 * code_width)
     widths = []
     wide = 1 << max(0, (width - 1).bit_length() - 1)
     while wide >= narrowest:
