@@ -79,8 +79,16 @@ class Alive:
     positions: NDArray[np.int64]
 
     @classmethod
-    def of(cls, trie: Trie, requests: Sequence[Request], counts: MaskCounts | None = None) -> Alive:
+    def of(
+        cls,
+        trie: Trie,
+        requests: Sequence[Request],
+        counts: MaskCounts | None = None,
+        numbers: Sequence[int] | None = None,
+    ) -> Alive:
         """``exclude`` of a request holds item indices, in any order and repeated or not.
+
+        ``numbers``: what the caller calls the requests, for the error; default their places here.
 
         Raises:
             DataError: an excluded item is not in the catalogue, or a mask is not one boolean an item.
@@ -93,8 +101,9 @@ class Alive:
         rows = np.repeat(np.arange(len(requests)), [row.size for row in lists])
         if items.min() < 0 or items.max() >= trie.n_items:
             bad = int(np.flatnonzero((items < 0) | (items >= trie.n_items))[0])
+            number = rows[bad] if numbers is None else numbers[rows[bad]]
             raise DataError(
-                f"request {rows[bad]} excludes item {items[bad]}, which is not in the catalogue of {trie.n_items} items"
+                f"request {number} excludes item {items[bad]}, which is not in the catalogue of {trie.n_items} items"
             )
         keys = np.unique(rows * trie.n_items + trie.position_of_item[items])
         rows = np.zeros_like(keys) if len(requests) == 1 else keys // trie.n_items

@@ -41,7 +41,7 @@ class Recommender:
       log-probability of the codes.
 
     On the demo shop the two rank alike (Recall@10 of 2,000 customers differs by 0.0005); with Qwen3's 151,669 tokens
-    the whole vocabulary costs 5 to 12 times as much (``benchmarks/bench_recommend.py``).
+    the whole vocabulary costs 4 to 12 times as much (``benchmarks/bench_recommend.py``).
 
     Filters never change a score: an item has the same one whatever else may be recommended.
 
@@ -152,7 +152,8 @@ class Recommender:
 
         Args:
             requests: prompts up to where the answer starts, without ``<|sid_start|>``, and their filters and caps.
-            k: items a request; fewer come back only where fewer are eligible, or where the caps leave room for fewer.
+            k: items a request; fewer come back only where fewer are eligible, or where no choice of items within the caps
+                has more (the search keeps beams for that, however narrow it is).
             beams: prefixes kept at each level, raised to ``k`` where that is larger.
             exact: search again with twice the beams, on the same prefill, what is not certified yet, up to ``max_beams``;
                 an answer that is not certified then says so (``Ranked.exact``).
@@ -179,7 +180,7 @@ class Recommender:
         shown = progress("recommend", len(requests)) if len(requests) >= _LONG else nullcontext()
         with shown as bar:
             for batch in batches(prompts, batch_size):
-                alive = Alive.of(self.trie, [requests[i] for i in batch], self._counts)
+                alive = Alive.of(self.trie, [requests[i] for i in batch], self._counts, batch)
                 totals = alive.totals()
                 for i, total in zip(batch, totals.tolist(), strict=True):
                     if not total:

@@ -280,6 +280,8 @@ def test_requests_that_make_no_sense_are_named(model: PreTrainedModel) -> None:
         recommender.rank([[1]], 3, 3, eligible=np.ones(8, dtype=np.bool_))
     with pytest.raises(DataError, match="excludes item 9"):
         recommender.rank([[1]], 3, 3, exclude=[[9]])
+    with pytest.raises(DataError, match="request 0 excludes item 9"):  # by the caller's count, though it is decoded last
+        recommender.rank([[1, 2, 3], [1]], 3, 3, exclude=[[9], []])
     with pytest.raises(ConfigError, match="at least 1"):
         recommender.rank([[1]], 0, 3)
     for caps in ({0: 1}, {5: 1}, {2: 0}):
