@@ -18,7 +18,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "RQ-VAE": {},
     "RQ-VAE, rotation trick": {"gradient": "rotation"},
     "RQ-VAE, masking": {"mask_share": 0.3},
-    "RQ-VAE, contrastive": {"contrast_weight": 0.1},
+    "RQ-VAE, contrastive": {"contrast_weight": 0.2},
 }
 QUICK = ("RQ-VAE",)
 
