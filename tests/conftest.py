@@ -14,7 +14,6 @@ from sidrec.types import Corpus, ItemCodes
 from sidrec.vocabulary import SidVocabulary
 from tests.builders import make_corpus, make_tokenizer
 
-
 # Hypothesis' 200 ms an example are wall time: beside other work they fail tests at random.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
