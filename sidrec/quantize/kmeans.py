@@ -24,7 +24,7 @@ from scipy import sparse
 from sidrec.quantize.residual import Rows, take
 
 _CELLS = 1 << 21  # distances held at once: 8 MB
-_ROWS_A_CODE = 256  # centres are sought among so many rows a code; more do not change them
+_ROWS_A_CODE = 200  # centres are sought among so many rows a code; more do not change them
 _FULL_STEPS = 2  # Lloyd steps over all rows where a part was drawn
 _HELD = 1 << 25  # numbers of a residual that are kept in memory, not computed anew at each step: 134 MB
 _TRIES = 4  # candidates a step of greedy k-means++
@@ -85,7 +85,7 @@ def kmeans(rows_ND: Rows, codes: int, iterations: int, tolerance: float, rng: np
     share than ``tolerance``. An empty cluster is put on a row of the largest one. Where there are fewer distinct rows than
     codes, some centres stay empty.
 
-    Of more than 256 rows a code so many are drawn for this, and a last few steps go over all rows.
+    Of more than 200 rows a code so many are drawn for this, and a last few steps go over all rows.
     """
     sample = rows_ND
     if len(rows_ND) > codes * _ROWS_A_CODE:
@@ -94,6 +94,7 @@ def kmeans(rows_ND: Rows, codes: int, iterations: int, tolerance: float, rng: np
         sample = sample[:]  # computed once
     centres = _lloyd(sample, _start(sample, codes, rng), iterations, tolerance, rng)
     if len(sample) < len(rows_ND):
+        del sample  # 79 MB for 256 codes of width 384
         centres = _lloyd(rows_ND, centres, _FULL_STEPS, 0.0, rng)
     return centres
 
