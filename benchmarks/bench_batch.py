@@ -38,15 +38,15 @@ from transformers.utils.logging import disable_progress_bar
 from sidrec import columns as c
 from sidrec import storage
 from sidrec.artifacts import STAGES, Ticket, verified_manifest, write_file, writing
+from sidrec.batch.scoring import CATALOGUE, Job, Scorer
+from sidrec.batch.users import Users
+from sidrec.batch.workers import in_processes
 from sidrec.config import RunConfig
 from sidrec.pipeline import CONFIG_FILE, Run
 from sidrec.quantize import Registry, text_fingerprints
 from sidrec.schemas import DROPPED_SCHEMA, HISTORY_SCHEMA, ITEM_SCHEMA
-from sidrec.scoring import CATALOGUE, Job, Scorer
 from sidrec.types import Corpus, ItemCodes
-from sidrec.users import Users
 from sidrec.vocabulary import SidVocabulary
-from sidrec.workers import in_processes
 
 SIZES = (256, 256, 256, 256)
 N_ITEMS = 2000

@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sidrec import grow, pipeline
-from sidrec.catalogue import open_catalogue
+from sidrec import pipeline
+from sidrec.catalogue import grow
+from sidrec.catalogue.drifting import measure_drift
+from sidrec.catalogue.live import open_catalogue
 from sidrec.configfile import parse_config
-from sidrec.drifting import measure_drift
 from sidrec.quantize import Registry, compare, seat
 from sidrec.types import ItemCodes
 

@@ -1,5 +1,5 @@
 """``python -m sidrec``."""
 
-from sidrec.cli import main
+from sidrec.cli.app import main
 
 main()

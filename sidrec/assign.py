@@ -8,7 +8,7 @@ from pathlib import Path
 from sidrec import columns as c
 from sidrec import storage
 from sidrec.artifacts import write_file, write_json
-from sidrec.keep import Kept, carried
+from sidrec.catalogue.keep import Kept, carried
 from sidrec.log import say, warn
 from sidrec.pipeline import Run
 from sidrec.quantize import Registry, gate, quantize, rebuild, text_fingerprints

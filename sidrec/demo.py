@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sidrec import columns as c
-from sidrec.answer import Answerer
+from sidrec.ask.answer import Answerer
 from sidrec.config import RunConfig
 from sidrec.configfile import parse_config
 from sidrec.pipeline import Run, run_all

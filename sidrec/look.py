@@ -15,7 +15,7 @@ from rich.text import Text
 
 from sidrec import columns as c
 from sidrec.artifacts import MANIFEST, STAGES, Manifest
-from sidrec.catalogue import FOLDER, versions
+from sidrec.catalogue.live import FOLDER, versions
 from sidrec.errors import ArtifactError
 
 _SHOWN_CHARS = 300

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from sidrec import columns as c
 from sidrec import evaluate, storage
-from sidrec.answer import Answerer
 from sidrec.artifacts import verified_manifest, write_file, write_json
-from sidrec.asking import Options
+from sidrec.ask.answer import Answerer
+from sidrec.ask.options import Options
 from sidrec.config import EVALUATED_TASKS
 from sidrec.embed import load_encoder
 from sidrec.evaluate import COPURCHASE, MODEL, SID_TO_TEXT, TASK_K, TEXT_TO_SID

@@ -26,7 +26,7 @@ from sidrec.vocabulary import REC, SidVocabulary
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from sidrec.scoring import Batch
+    from sidrec.batch.scoring import Batch
 
 CONFIG_FILE = "config.json"
 _TOKENIZER_ROWS = 20_000  # conversations of each task that the tiny model's tokenizer is trained on
@@ -96,7 +96,7 @@ def embed(run: Run) -> None:
 def quantize(run: Run) -> None:
     """Vectors to semantic IDs, measured and judged -> ``3-codes``."""
     from sidrec.assign import assign, pass_gate
-    from sidrec.keep import kept
+    from sidrec.catalogue.keep import kept
 
     earlier = kept(run)
     settings = run.config.quantize.model_dump(mode="json", exclude={"gate", "drift_limit", "keep"})
@@ -175,7 +175,7 @@ def train_full(run: Run) -> None:
 
 def recommend(run: Run, batch: Batch | None = None) -> None:
     """What every user of the log, or of a file, may buy next -> ``7-recommendations``; not part of ``run_all``."""
-    from sidrec.scoring import Batch, score_users
+    from sidrec.batch.scoring import Batch, score_users
 
     batch = batch or Batch()
     _stage(run, "recommend", batch.settings(run), partial(score_users, run, batch), batch.sources(run))

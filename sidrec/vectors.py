@@ -7,7 +7,7 @@ from pathlib import Path
 from sidrec import columns as c
 from sidrec import embed, ingest, storage
 from sidrec.artifacts import hash_file
-from sidrec.keep import kept
+from sidrec.catalogue.keep import kept
 from sidrec.log import say
 from sidrec.pipeline import Run
 from sidrec.types import ItemVectors

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from sidrec import pipeline, storage
 from sidrec.artifacts import MANIFEST, STAGES, Manifest, verified_manifest
-from sidrec.cli import app
+from sidrec.cli.app import app
 from sidrec.configfile import parse_config
 from sidrec.errors import ArtifactError, DataError
 
@@ -107,8 +107,8 @@ def test_the_model_is_a_plain_hugging_face_folder(run: pipeline.Run) -> None:
 
 
 def test_recommendations_are_real_distinct_items(run: pipeline.Run) -> None:
-    from sidrec.answer import Answerer
-    from sidrec.asking import Options
+    from sidrec.ask.answer import Answerer
+    from sidrec.ask.options import Options
 
     answerer = Answerer.open(run)
     ids = answerer.corpus.items["item_id"].to_list()
@@ -135,8 +135,8 @@ def test_recommendations_are_real_distinct_items(run: pipeline.Run) -> None:
 
 
 def test_recommendations_for_all_users(run: pipeline.Run) -> None:
-    from sidrec.asking import Options
-    from sidrec.scoring import Batch
+    from sidrec.ask.options import Options
+    from sidrec.batch.scoring import Batch
 
     pipeline.recommend(run, Batch(k=4, options=Options(exclude_seen=True)))
     frame = storage.scan_recommendations(run.folder("recommend")).collect()
@@ -170,7 +170,7 @@ def test_a_damaged_artefact_is_refused_by_readers_and_made_again_by_run(tmp_path
     with (copy.folder("quantize") / "codes.parquet").open("r+b") as file:
         file.seek(100)
         file.write(b"????")
-    from sidrec.answer import Answerer
+    from sidrec.ask.answer import Answerer
 
     with pytest.raises(ArtifactError, match=r"codes\.parquet is damaged.*sidrec quantize"):
         Answerer.open(copy)

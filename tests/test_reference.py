@@ -11,8 +11,8 @@ from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 from typer.testing import CliRunner
 
 from sidrec import pipeline
-from sidrec.answer import Answerer
-from sidrec.cli import app
+from sidrec.ask.answer import Answerer
+from sidrec.cli.app import app
 from sidrec.configfile import load_config, parse_config
 from sidrec.train import extend_vocabulary
 from sidrec.vocabulary import SidVocabulary

@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 from filelock import FileLock
 
-from sidrec import grow, pipeline, storage
-from sidrec.catalogue import latest, open_catalogue, versions
+from sidrec import pipeline, storage
+from sidrec.catalogue import grow
+from sidrec.catalogue.live import latest, open_catalogue, versions
 from sidrec.errors import ArtifactError, DataError
 from sidrec.quantize import Codebook
 from tests.catalogue.shop import hashes, open_shop, write_tables
@@ -199,7 +200,7 @@ def test_three_versions_are_kept_and_a_reader_of_one_that_goes_finds_the_next(
     shutil.rmtree(stale)
     answers = iter([stale])
     real = latest
-    monkeypatch.setattr("sidrec.catalogue.latest", lambda run: next(answers, None) or real(run))
+    monkeypatch.setattr("sidrec.catalogue.live.latest", lambda run: next(answers, None) or real(run))
     assert open_catalogue(shop).version == 6
 
 

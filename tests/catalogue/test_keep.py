@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sidrec import grow, pipeline
-from sidrec.catalogue import open_catalogue
+from sidrec import pipeline
+from sidrec.catalogue import grow
+from sidrec.catalogue.live import open_catalogue
 from sidrec.configfile import load_config
 from sidrec.errors import ArtifactError, ConfigError
 from tests.catalogue.shop import config_of, open_shop, write_tables

@@ -14,11 +14,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sidrec import pipeline
-from sidrec.catalogue import open_catalogue
-from sidrec.cli import app, main
+from sidrec.batch.scoring import Batch
+from sidrec.catalogue.live import open_catalogue
+from sidrec.cli.app import app, main
 from sidrec.config import DemoSource
 from sidrec.ingest.demo import simulate_shop
-from sidrec.scoring import Batch
 from tests.catalogue.shop import hashes
 from tests.test_flow import SMALL, small_run
 from tests.test_packaging import ROOT, shell_commands

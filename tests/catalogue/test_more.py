@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sidrec import grow, storage
-from sidrec.catalogue import open_catalogue
-from sidrec.drifting import measure_drift
+from sidrec import storage
+from sidrec.catalogue import grow
+from sidrec.catalogue.drifting import measure_drift
+from sidrec.catalogue.live import open_catalogue
 from sidrec.errors import DataError
 from tests.catalogue.shop import hashes, open_shop, write_tables
 

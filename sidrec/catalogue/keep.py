@@ -14,7 +14,7 @@ import numpy as np
 
 from sidrec import embed
 from sidrec.artifacts import verified, verified_manifest
-from sidrec.catalogue import FOLDER, open_catalogue
+from sidrec.catalogue.live import FOLDER, open_catalogue
 from sidrec.errors import ArtifactError, ConfigError
 from sidrec.log import say
 from sidrec.pipeline import CONFIG_FILE, Run

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sidrec import columns as c
 from sidrec import embed, ingest
 from sidrec.artifacts import locked
-from sidrec.catalogue import Catalogue, open_catalogue, write_version
+from sidrec.catalogue.live import Catalogue, open_catalogue, write_version
 from sidrec.errors import DataError
 from sidrec.log import warn
 from sidrec.pipeline import Run

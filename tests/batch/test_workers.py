@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from sidrec.batch.workers import error_again, error_parts, in_processes, in_this_process
 from sidrec.errors import ArtifactError, DataError, MissingExtraError
-from sidrec.workers import error_again, error_parts, in_processes, in_this_process
 
 
 def opener(folder: Path, worker: int) -> Callable[[int], None]:
@@ -65,11 +65,11 @@ def test_a_failure_is_raised_once_the_others_have_ended_their_task(
 def test_a_killed_parent_takes_its_workers_along(tmp_path: Path) -> None:
     program = (
         "from functools import partial; from pathlib import Path; import sys\n"
-        "from tests.test_workers import slow_opener\nfrom sidrec.workers import in_processes\n"
+        "from tests.batch.test_workers import slow_opener\nfrom sidrec.batch.workers import in_processes\n"
         "if __name__ == '__main__': list(in_processes(partial(slow_opener, Path(sys.argv[1])), range(100), 2))\n"
     )
     (tmp_path / "main.py").write_text(program)
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     parent = subprocess.Popen([sys.executable, tmp_path / "main.py", tmp_path], env=os.environ | {"PYTHONPATH": str(root)})
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob("pid-*"))) < 2 and time.monotonic() < deadline:

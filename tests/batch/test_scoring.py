@@ -17,13 +17,13 @@ import pytest
 from typer.testing import CliRunner
 
 from sidrec import pipeline, storage
-from sidrec.answer import Answerer
 from sidrec.artifacts import MANIFEST, Manifest
-from sidrec.asking import Options
-from sidrec.cli import app
+from sidrec.ask.answer import Answerer
+from sidrec.ask.options import Options
+from sidrec.batch.scoring import CATALOGUE, Batch, Job, Scorer, score
+from sidrec.batch.users import Users
+from sidrec.cli.app import app
 from sidrec.errors import ArtifactError, ConfigError, DataError, MissingExtraError
-from sidrec.scoring import CATALOGUE, Batch, Job, Scorer, score
-from sidrec.users import Users
 from tests.runs import make_run
 
 
@@ -122,7 +122,8 @@ def test_a_dead_worker_is_named_and_the_rest_is_kept(original: pipeline.Run, run
     partial = run.path / "7-recommendations.partial"
     program = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from sidrec import pipeline, scoring\n"
+        "from sidrec import pipeline\n"
+        "from sidrec.batch import scoring\n"
         "plain = scoring.Scorer.__call__\n"
         "def call(self, shard):\n"
         "    if shard == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -203,7 +204,7 @@ def test_the_command_line(run: pipeline.Run) -> None:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    return os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @pytest.mark.slow

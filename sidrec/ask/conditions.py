@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sidrec import columns as c
-from sidrec.asking import Options
+from sidrec.ask.options import Options
 from sidrec.config import UnknownItems
 from sidrec.errors import DataError
 from sidrec.recommend.eligibility import Eligibility

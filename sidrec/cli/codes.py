@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sidrec.cli_options import JsonOption
+from sidrec.cli.options import JsonOption
 from sidrec.errors import ConfigError
 
 app = typer.Typer(
@@ -46,7 +46,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """New items get codes from the frozen codebook and can be recommended at once."""
-    from sidrec import grow
+    from sidrec.catalogue import grow
     from sidrec.pipeline import Run
 
     files: dict[str, Path] = {}
@@ -83,7 +83,7 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """What moved, came and went; exits with 1 where a model that learned OLD means other items by NEW."""
-    from sidrec.drifting import read_registry
+    from sidrec.catalogue.drifting import read_registry
     from sidrec.quantize import compare
 
     found = compare(read_registry(old), read_registry(new))
@@ -103,7 +103,7 @@ def drift(
     as_json: JsonOption = False,
 ) -> None:
     """Whether the codebook still fits what arrives; exits with 1 where it is time to learn new codes."""
-    from sidrec.drifting import measure_drift
+    from sidrec.catalogue.drifting import measure_drift
     from sidrec.pipeline import Run
 
     found = measure_drift(Run.open(run), items)
@@ -117,7 +117,7 @@ def drift(
 
 
 def _step(action: str, run: Path, ids: str, as_json: bool) -> None:
-    from sidrec import grow
+    from sidrec.catalogue import grow
     from sidrec.ingest import read_ids
     from sidrec.pipeline import Run
 

@@ -21,22 +21,22 @@ from numpy.typing import NDArray
 
 from sidrec import columns as c
 from sidrec import storage
-from sidrec.answer import check_codebook
 from sidrec.artifacts import hash_file
-from sidrec.asking import DEFAULTS, Options
-from sidrec.catalogue import FOLDER, content, open_catalogue
-from sidrec.conditions import Conditions
+from sidrec.ask.answer import check_codebook
+from sidrec.ask.conditions import Conditions
+from sidrec.ask.options import DEFAULTS, Options
+from sidrec.ask.prompting import HistoryPrompts
+from sidrec.batch.parts import Part, close_parts, read_part, save_part, take_over, whole_parts
+from sidrec.batch.rate import Rate
+from sidrec.batch.users import Users
+from sidrec.batch.workers import Opener, in_processes, in_this_process
+from sidrec.catalogue.live import FOLDER, content, open_catalogue
 from sidrec.config import Engine, RecommendConfig
 from sidrec.errors import ConfigError, DataError
 from sidrec.log import muted_progress, progress, say
-from sidrec.parts import Part, close_parts, read_part, save_part, take_over, whole_parts
 from sidrec.pipeline import Run, renderer_for
-from sidrec.prompting import HistoryPrompts
-from sidrec.rate import Rate
 from sidrec.recommend import Recommender, load_model, resolve_device
 from sidrec.types import Request
-from sidrec.users import Users
-from sidrec.workers import Opener, in_processes, in_this_process
 
 EXTRAPOLATED_USERS = 600_000
 CATALOGUE = ".catalogue"  # the codes of the version that all workers answer from, however long they take
@@ -197,7 +197,7 @@ def score(job: Job, workers: int = 1, engine: Engine = "local") -> None:
 def _engine(job: Job, workers: int, engine: Engine) -> Callable[[Sequence[int]], Iterator[int]]:
     opener = partial(Scorer.open, job)
     if engine == "ray":
-        from sidrec.onray import on_ray
+        from sidrec.batch.onray import on_ray
 
         return partial(on_ray, opener, count=workers, gpus=job.config.device != "cpu")
     return partial(in_processes, opener, count=workers) if workers > 1 else partial(_here, opener)

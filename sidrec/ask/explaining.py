@@ -8,13 +8,13 @@ from typing import Any
 from rich.console import Console
 
 from sidrec import columns as c
-from sidrec.answer import Answerer
 from sidrec.artifacts import write_file
+from sidrec.ask.answer import Answerer
+from sidrec.ask.shown import Answer
 from sidrec.log import say
 from sidrec.recommend.beamtree import Names, candidates, grow, levels_of
 from sidrec.recommend.treepicture import tree_picture
 from sidrec.recommend.treetext import show_tree
-from sidrec.shown import Answer
 
 
 def explain_answer(answerer: Answerer, answer: Answer, console: Console | None, picture: Path | None) -> list[dict[str, Any]]:

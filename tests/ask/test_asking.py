@@ -17,13 +17,13 @@ from typer.testing import CliRunner, Result
 
 from sidrec import columns as c
 from sidrec import pipeline, storage
-from sidrec.answer import Answerer
-from sidrec.asking import Options, id_list, parse_caps
-from sidrec.cli import app
+from sidrec.ask.answer import Answerer
+from sidrec.ask.options import Options, id_list, parse_caps
+from sidrec.ask.prompting import HistoryPrompts
+from sidrec.batch.scoring import Batch
+from sidrec.cli.app import app
 from sidrec.config import QuantizeConfig
 from sidrec.errors import ArtifactError, ConfigError, DataError, SidrecError
-from sidrec.prompting import HistoryPrompts
-from sidrec.scoring import Batch
 from tests.runs import make_run, write_stage
 
 N = 40

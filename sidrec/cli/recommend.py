@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sidrec.cli_options import ExistingRun, JsonOption
+from sidrec.cli.options import ExistingRun, JsonOption
 from sidrec.config import Engine, UnknownItems
 from sidrec.errors import ConfigError
 from sidrec.log import say
 
 if TYPE_CHECKING:
-    from sidrec.answer import Answerer
-    from sidrec.asking import Options
+    from sidrec.ask.answer import Answerer
+    from sidrec.ask.options import Options
+    from sidrec.ask.shown import Answer
     from sidrec.pipeline import Run
-    from sidrec.shown import Answer
 
 _WHAT, _WHICH, _HOW, _ALL = "What is asked", "Which items may come out", "How", "With --users"
 
@@ -115,7 +115,7 @@ def recommend(
         raise ConfigError(f"--picture {picture} draws what --explain prints, to a file that ends in .svg")
     if picture is not None and not picture.parent.is_dir():
         raise ConfigError(f"--picture {picture}: there is no folder {picture.parent}")
-    from sidrec.asking import Options, id_list, parse_caps, split_ids
+    from sidrec.ask.options import Options, id_list, parse_caps, split_ids
     from sidrec.pipeline import Run
 
     opened = Run.open(run)
@@ -135,7 +135,7 @@ def recommend(
             raise ConfigError("--users writes Parquet files: --explain and --json are of one request")
         _all(opened, users, k, options, num_workers, engine)
         return
-    from sidrec.answer import Answerer
+    from sidrec.ask.answer import Answerer
 
     answerer = Answerer.open(opened)
     k = k or opened.config.recommend.k
@@ -152,7 +152,7 @@ def recommend(
 
 def _all(run: Run, users: str, k: int | None, options: Options, workers: int, engine: Engine) -> None:
     from sidrec import pipeline
-    from sidrec.scoring import Batch
+    from sidrec.batch.scoring import Batch
 
     file = None if users == "all" else Path(users)
     pipeline.recommend(run, Batch(k, file, options, workers, engine))
@@ -165,7 +165,7 @@ def _show(answerer: Answerer, answer: Answer, as_json: bool, explain: bool, pict
         answer.show(console)
     told = answer.as_json()
     if explain:
-        from sidrec.explaining import explain_answer
+        from sidrec.ask.explaining import explain_answer
 
         told["search"] = explain_answer(answerer, answer, None if as_json else console, picture)
     if as_json:

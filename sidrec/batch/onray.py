@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sidrec.batch.workers import ONE_THREAD, Opener, error_again, error_parts
 from sidrec.errors import ArtifactError, MissingExtraError, SidrecError
-from sidrec.workers import ONE_THREAD, Opener, error_again, error_parts
 
 
 class _Actor:

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sidrec import __version__, cli_codes
-from sidrec.cli_options import ConfigOption, JsonOption, RunOption, SetOption
-from sidrec.cli_recommend import recommend
+from sidrec import __version__
+from sidrec.cli import codes
+from sidrec.cli.options import ConfigOption, JsonOption, RunOption, SetOption
+from sidrec.cli.recommend import recommend
 from sidrec.config import RunConfig
 from sidrec.configfile import load_config
 from sidrec.errors import ConfigError, SidrecError
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 
-app.add_typer(cli_codes.app, name="codes", rich_help_panel="Use a run")
+app.add_typer(codes.app, name="codes", rich_help_panel="Use a run")
 
 
 def main() -> None:

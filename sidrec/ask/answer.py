@@ -13,16 +13,16 @@ import polars as pl
 from sidrec import columns as c
 from sidrec import converse, storage
 from sidrec.artifacts import verified_manifest
-from sidrec.asking import DEFAULTS, Options
-from sidrec.catalogue import open_catalogue
-from sidrec.conditions import Conditions
+from sidrec.ask.conditions import Conditions
+from sidrec.ask.options import DEFAULTS, Options
+from sidrec.ask.prompting import HistoryPrompts
+from sidrec.ask.shown import Answer
+from sidrec.catalogue.live import open_catalogue
 from sidrec.errors import ArtifactError, DataError
 from sidrec.pipeline import Run, renderer_for
-from sidrec.prompting import HistoryPrompts
 from sidrec.recommend import Explanation, Recommender, load_model, resolve_device
 from sidrec.recommend.eligibility import Eligibility
 from sidrec.render import Renderer
-from sidrec.shown import Answer
 from sidrec.types import Corpus, ItemCodes, Ranked, Request
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sidrec import columns as c
-from sidrec import grow, ingest, storage
-from sidrec.catalogue import FOLDER, Catalogue, latest, open_catalogue
+from sidrec import ingest, storage
+from sidrec.catalogue import grow
+from sidrec.catalogue.live import FOLDER, Catalogue, latest, open_catalogue
 from sidrec.errors import ArtifactError, DataError
 from sidrec.pipeline import CONFIG_FILE, Run
 from sidrec.quantize import ENOUGH, Codebook, Drift, Registry, Sample, crowded_share, drift

@@ -1,0 +1,1 @@
+"""Corridor: ask a finished run, for one shopper."""

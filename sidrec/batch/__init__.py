@@ -1,0 +1,1 @@
+"""Corridor: recommend to everybody, in parts that workers share."""

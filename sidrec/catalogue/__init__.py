@@ -1,0 +1,1 @@
+"""Corridor: the life of a catalogue whose codes a model has learned."""
