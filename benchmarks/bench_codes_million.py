@@ -67,7 +67,7 @@ def measure(folder: Path, threads: int) -> dict[str, float]:
         "before": before,
         "peak": fit_peak,
         "bytes": float(vectors.nbytes),
-        "residual": sum(away) / len(codes),
+        "residual": float(sum(away)) / len(codes),
         "distinct": len(np.unique(codes @ np.array([1 << 16, 1 << 8, 1]))) / len(codes),
     }
 
