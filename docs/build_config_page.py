@@ -13,7 +13,7 @@ from sidrec.config import RunConfig
 HEAD = """# Config
 
 One TOML file a run; `sidrec <command> --config FILE --set section.key=value`. An unknown key is refused with the nearest
-known one. This page is written from `sidrec/config.py` by `docs/build_config_page.py`.
+known one. This page is written from `sidrec/config/` by `docs/build_config_page.py`.
 """
 
 
