@@ -83,12 +83,14 @@ class StaticEngine:
                 packed = np.zeros((bucket.rows, bucket.columns), dtype=np.int32)
                 packed[:, bucket.prompt] = 1  # a row of no request: one token, no beams
                 packed[:, bucket.prompt + 3 :] = search.resident.capacity
+                # Of this batch alone: all requests together may have more masks than there are rows for.
+                groups = sorted({int(alive.group[row]) for row in rows}) if alive.sums else []
                 with torch.inference_mode():
-                    slots = search.resident.slots(alive.sums)
+                    slots = dict(zip(groups, search.resident.slots([alive.sums[group] for group in groups]), strict=True))
                 for own, row in zip(packed, rows, strict=False):
                     prompt, left_out = prompts[row], excluded[row]
                     own[: len(prompt)] = prompt
-                    mask = slots[alive.group[row]] if alive.sums else 0
+                    mask = slots[int(alive.group[row])] if alive.sums else 0
                     own[bucket.prompt : bucket.prompt + 3] = len(prompt), beams[row], mask
                     own[bucket.prompt + 3 :][: len(left_out)] = left_out
                 answers = graphs.run(bucket, packed)

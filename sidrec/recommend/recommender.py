@@ -258,7 +258,8 @@ class Recommender:
     def _static(self, requests: Sequence[Request], alive: Alive, k: Sequence[int], widths: Sequence[int]) -> list[Ranked]:
         assert self._engine is not None
         opened = [[*request.prompt, self.vocabulary.start_id] for request in requests]
-        found = self._engine.run(self._tables, opened, alive, widths, k)
+        n = self.trie.n_items  # more would only be room that stays empty
+        found = self._engine.run(self._tables, opened, alive, [min(wide, n) for wide in widths], [min(own, n) for own in k])
         return self._ranked(found, alive.totals().tolist(), widths)
 
     def _ranked(self, found: Found, eligible: Sequence[int], widths: Sequence[int]) -> list[Ranked]:

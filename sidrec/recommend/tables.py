@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -90,9 +91,8 @@ class Resident:
         self._buffers = [torch.zeros(_roomy(len(array)), dtype=array.dtype, device=device) for array in tables.arrays()]
         self._every = torch.arange(self.capacity + 1, dtype=torch.int32, device=device)
         self.masks = torch.zeros((1 + masks, self.capacity + 1), dtype=torch.int32, device=device)
-        self._slots: OrderedDict[int, tuple[int, NDArray[np.int32]]] = (
-            OrderedDict()
-        )  # the array too, so that its id stays its own
+        # By the array's id; the array too, so that its id stays its own.
+        self._slots: OrderedDict[int, tuple[int, NDArray[np.int32]]] = OrderedDict()
         self._held: Tables | None = None
         self.load(tables)
 
@@ -126,7 +126,7 @@ class Resident:
         fresh, ranks, position = self._buffers[ends[-1] :]
         return children, bounds, codes, fresh, ranks, position
 
-    def slots(self, sums: tuple[NDArray[np.int32], ...]) -> NDArray[np.int32]:
+    def slots(self, sums: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
         """The row of ``masks`` of each of a batch's prefix sums ``(N + 1,)``, which are copied there unless they are."""
         found = np.zeros(len(sums), dtype=np.int32)
         wanted = {id(one) for one in sums}

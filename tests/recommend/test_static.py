@@ -156,6 +156,20 @@ def test_more_masks_than_rows_over_time_and_a_mask_that_changes() -> None:
         mask[:] = ~mask
 
 
+def test_more_masks_at_once_than_rows() -> None:
+    static, plain = pair(catalogue(1, SIZES, 100))
+    rng = np.random.default_rng(0)
+    requests = [Request([1, 1], eligible=rng.random(100) < 0.3) for _ in range(2 * MAX_ROWS)]
+    expected = plain.answer(requests, 3, 4)
+    assert_same(static.answer(requests, 3, 4, batch_size=len(requests)), expected)
+    assert_same(static.answer_each(requests, [3] * len(requests), [4] * len(requests)), expected)
+
+
+def test_beams_and_items_beyond_all_numbers_of_a_device() -> None:
+    static, plain = pair(catalogue(1, SIZES, 30))
+    assert_same(static.answer([Request([1, 2])], 1 << 40, 1 << 40), plain.answer([Request([1, 2])], 1 << 40, 1 << 40))
+
+
 def test_a_diverged_model_is_refused_and_a_model_changed_in_place_is_seen() -> None:
     static, plain = pair(catalogue(1, SIZES, 60))
     request = [Request([1, 2, 3])]
