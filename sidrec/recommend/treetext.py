@@ -32,7 +32,8 @@ def _table(levels: Sequence[Level]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("level", "candidates", "went on", "pruned", "filtered"):
         table.add_column(name, justify="left" if name == "level" else "right", min_width=len(name))
-    table.add_column("best left behind", ratio=1, no_wrap=True, overflow="ellipsis")
+    # Its texts are cut, but the column may wrap: rich takes the room of one that may not from the others, to nothing.
+    table.add_column("best left behind", ratio=1)
     for level in levels:
         counts = [str(left.count if left else 0) for left in (level.pruned, level.filtered)]
         table.add_row(level.name, str(level.considered), str(level.kept), *counts, _behind(level.pruned, level.filtered, ""))
@@ -64,17 +65,18 @@ def _grow(tree: Tree, branch: Branch, shown: set[tuple[int, ...]], titles: Seque
 
 def _behind(pruned: Left | None, filtered: Left | None, counted: str) -> Text:
     """What did not go on, the filtered marked; ``counted`` has a place for the number."""
-    said = Text()
+    said = Text(no_wrap=True, overflow="ellipsis")
+    chars = _NAME_CHARS // 2 if pruned and filtered else _NAME_CHARS
     words = counted.replace("pruned", "filtered")
     for left, before, style in ((pruned, counted, _PRUNED), (filtered, f"✗ {words}", _FILTERED)):
         if left:
             said.append("  " if said else "")
-            said.append(f"{before.format(left.count)}{left.best} {share(left.probability)} {_cut(left.name)}", style)
+            said.append(f"{before.format(left.count)}{left.best} {share(left.probability)} {_cut(left.name, chars)}", style)
     return said
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= _NAME_CHARS else f"{name[: _NAME_CHARS - 1]}…"
+def _cut(name: str, chars: int) -> str:
+    return name if len(name) <= chars else f"{name[: chars - 1]}…"
 
 
 def share(probability: float) -> str:

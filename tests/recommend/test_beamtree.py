@@ -86,9 +86,12 @@ def test_text_and_picture(recommender: Recommender, request_: Request, beams: in
     explanation = recommender.explain(request_, 3, beams)
     names = Names(recommender.trie, TITLES)
     root, levels = grow(explanation, names, recommender.codes.codes), levels_of(explanation, names)
-    console = Console(file=io.StringIO(), width=120)
-    show_tree(root, levels, TITLES, console)
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    for width in (80, 120):
+        console = Console(file=io.StringIO(), width=width)
+        show_tree(root, levels, TITLES, console)
+        shown = console.file.getvalue()  # type: ignore[attr-defined]
+        assert " ".join(shown.split("\n")[0].split()) == "level candidates went on pruned filtered best left behind"
+        assert all(line.startswith(f"{level.name}  ") for level, line in zip(levels, shown.split("\n")[1:], strict=False))
     first = TITLES[explanation.ranked.items[0]]
     assert f"#1 {first}" in shown  # with its markup as text
     assert ("✗" in shown) == any(level.filtered for level in levels)
