@@ -11,7 +11,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import connection, get_context, parent_process
 from typing import Any
 
@@ -70,7 +70,8 @@ def in_processes(opener: Opener, tasks: Sequence[int], count: int) -> Iterator[i
                 elif kind == "done":
                     yield value
                 task = None if failure is not None else next(todo, None)
-                pipe.send(task)
+                with suppress(BrokenPipeError, ConnectionResetError):  # it died since: the next look at the pipe says so
+                    pipe.send(task)
                 if task is None:
                     pool.pop(pipe).join()
     finally:

@@ -62,6 +62,15 @@ def test_a_failure_is_raised_once_the_others_have_ended_their_task(
     assert 1 <= len(list(tmp_path.glob("done-*"))) < 39
 
 
+def test_a_worker_that_dies_between_two_tasks_is_missed(tmp_path: Path) -> None:
+    done = in_processes(partial(opener, tmp_path), range(9), 1)
+    pid = int((tmp_path / f"done-{next(done)}").read_text())
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(ArtifactError, match="signal SIGKILL"):
+        list(done)
+
+
 def test_a_killed_parent_takes_its_workers_along(tmp_path: Path) -> None:
     program = (
         "from functools import partial; from pathlib import Path; import sys\n"
