@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+_NAMED = 10  # latest purchases that an answer names
+
+
 @dataclass(frozen=True)
 class Answerer:
     """A trained run, ready to recommend; made by ``Answerer.open``. Serves one version of the catalogue.
@@ -76,7 +79,9 @@ class Answerer:
             DataError: an id is not in the catalogue, and ``options`` do not drop it.
         """
         history, notes = self.conditions.rows(item_ids, "the history", options.unknown_items)
-        asked = f"After {', '.join(item_ids)}" if history else "For a customer with no purchases yet"
+        known = [item_id for item_id in item_ids if item_id in self.conditions.row_of]
+        earlier = f" (and {len(known) - _NAMED:,} earlier)" * (len(known) > _NAMED)
+        asked = f"After {', '.join(known[-_NAMED:])}{earlier}" if history else "For a customer with no purchases yet"
         return self._after(asked, history, k, options, notes)
 
     def for_user(self, user: str, k: int, options: Options = DEFAULTS) -> Answer:
@@ -91,10 +96,16 @@ class Answerer:
         """Items for a shopper's sentence.
 
         Raises:
-            DataError: the text is empty.
+            DataError: the text is empty, or no Unicode.
         """
         if not text.strip():
             raise DataError("the text to search for is empty: give a sentence, e.g. --text 'toy for a large dog'")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"the text to search for holds half a character (a lone surrogate, character {error.start + 1}): give UTF-8"
+            ) from None
         prompt = self.renderer.prompt(converse.text_prompt(text.strip()))
         return self._answer(f"For “{text.strip()}”", prompt, (), k, options, [])
 
@@ -104,9 +115,9 @@ class Answerer:
         Raises:
             DataError: no item has that id.
         """
-        (item,), notes = self.conditions.rows([item_id], "what is asked")
+        (item,), _ = self.conditions.rows([item_id], "the question", unknown_items=None)
         prompt = self.renderer.prompt(converse.bought_with_prompt(self.codes, item))
-        return self._answer(f"Bought with {item_id} ({self.title(item)})", prompt, (item,), k, options, notes)
+        return self._answer(f"Bought with {item_id} ({self.title(item)})", prompt, (item,), k, options, [])
 
     def explain(self, answer: Answer) -> Explanation:
         """The search behind an answer, as wide as it was in the end."""

@@ -48,27 +48,32 @@ class Conditions:
         deny, more = self.rows(options.deny, "the deny-list", options.unknown_items)
         return self._compose(options.filters, allow, tuple(deny), options.min_novelty), [*notes, *more]
 
-    def rows(self, item_ids: Sequence[str], where: str, unknown_items: UnknownItems = "refuse") -> tuple[list[int], list[str]]:
+    def rows(
+        self, item_ids: Sequence[str], where: str, unknown_items: UnknownItems | None = "refuse"
+    ) -> tuple[list[int], list[str]]:
         """Rows of item ids, and a note on those that are dropped; ``where`` says in what they stand.
+
+        ``unknown_items``: ``None`` refuses too, where nothing would be left to ask.
 
         Raises:
             DataError: unknown ids are refused.
         """
-        rows = [self._row_of.get(item_id, -1) for item_id in item_ids]
+        rows = [self.row_of.get(item_id, -1) for item_id in item_ids]
         unknown = [item_id for item_id, row in zip(item_ids, rows, strict=True) if row < 0]
         if not unknown:
             return rows, []
         named = ", ".join(map(repr, unknown[:_NAMED])) + (f" and {len(unknown) - _NAMED:,} more" * (len(unknown) > _NAMED))
         if unknown_items == "drop":
             return [row for row in rows if row >= 0], [f"left out of {where}, for the catalogue lacks them: {named}"]
-        items, example = "items" if len(unknown) > 1 else "item", next(iter(self._row_of), "")
+        items, example = "items" if len(unknown) > 1 else "item", next(iter(self.row_of), "")
         raise DataError(
-            f"no {items} {named} in the catalogue, but in {where}; item ids look like {example!r} "
-            "(--unknown-items drop leaves unknown ones out)"
+            f"no {items} {named} in the catalogue, but in {where}; item ids look like {example!r}"
+            + " (--unknown-items drop leaves unknown ones out)" * (unknown_items is not None)
         )
 
     @cached_property
-    def _row_of(self) -> dict[str, int]:
+    def row_of(self) -> dict[str, int]:
+        """Item id to row."""
         return {item_id: row for row, item_id in enumerate(self.columns.frame[c.ITEM_ID].to_list())}
 
     @cached_property

@@ -81,7 +81,7 @@ def parse_caps(text: str, quantize: QuantizeConfig) -> dict[int, int]:
     """``A=2,AB=1``: at most two items of one first code, one of the first two.
 
     Raises:
-        ConfigError: a prefix of no level, or no number.
+        ConfigError: a prefix of no level, one named twice, or no number.
 
     >>> parse_caps("A=2, AB=1", QuantizeConfig())
     {1: 2, 2: 1}
@@ -96,5 +96,7 @@ def parse_caps(text: str, quantize: QuantizeConfig) -> dict[int, int]:
                 f"--max-per-prefix {part!r}: a prefix of the semantic ID and the most items that may share one, "
                 f"e.g. A=2 or AB=1; prefixes: {', '.join(known)}"
             )
+        if len(prefix) in found:
+            raise ConfigError(f"--max-per-prefix {text!r} has two numbers for {prefix.upper()}: which of them is meant?")
         found[len(prefix)] = int(most)
     return found

@@ -75,7 +75,7 @@ class Users:
                 raise DataError(f"{file} holds no users: expected one row a customer")
             write_json(done, {"users": count, "dropped": dropped})
             if dropped:
-                warn(f"{file}: {dropped:,} purchases of items that are not in the catalogue were left out")
+                warn(f"{file}: purchases of items that are not in the catalogue were left out: {dropped:,}")
         return cls(folder, int(json.loads(done.read_bytes())["users"]), size)
 
     @property

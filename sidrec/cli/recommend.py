@@ -111,6 +111,8 @@ def recommend(
         )
     if users is not None and users != "all" and not Path(users).is_file():
         raise ConfigError(f"--users {users!r}: neither 'all' nor a file; for one customer use --user {users}")
+    if users is None and (num_workers > 1 or engine != "local"):
+        raise ConfigError("--num-workers and --engine share the work of --users: one request has nothing to share")
     if picture is not None and (not explain or picture.suffix != ".svg"):
         raise ConfigError(f"--picture {picture} draws what --explain prints, to a file that ends in .svg")
     if picture is not None and not picture.parent.is_dir():

@@ -131,6 +131,9 @@ def test_unknown_items_are_refused_by_name_or_dropped(answerer: Answerer) -> Non
     dropped = answerer.for_history(["nope", "P001", "x"], 3, Options(unknown_items="drop"))
     assert ids_of(dropped) == ids_of(answerer.for_history(["P001"], 3))
     assert dropped.notes == ("left out of the history, for the catalogue lacks them: 'nope', 'x'",)
+    assert dropped.asked == "After P001"
+    with pytest.raises(DataError, match=r"no item 'nope' in the catalogue, but in the question; item ids look like 'P000'$"):
+        answerer.for_item("nope", 3, Options(unknown_items="drop"))  # nothing to ask would be left
     with pytest.raises(DataError, match="in the deny-list"):
         answerer.for_text("x", 3, Options(deny=("nope",)))
     with pytest.raises(DataError, match=r"'n4' and 5 more in the catalogue"):
@@ -142,6 +145,11 @@ def test_unknown_items_are_refused_by_name_or_dropped(answerer: Answerer) -> Non
 def test_an_empty_history_is_a_first_purchase(answerer: Answerer) -> None:
     answer = answerer.for_history([], 3)
     assert len(answer.rows) == 3 and answer.asked == "For a customer with no purchases yet"
+
+
+def test_of_a_long_history_the_latest_are_named(answerer: Answerer) -> None:
+    asked = answerer.for_history([f"P{i:03}" for i in range(13)], 3).asked
+    assert asked.startswith("After P003, P004") and asked.endswith("P012 (and 3 earlier)")
 
 
 def test_more_than_the_catalogue_has(answerer: Answerer) -> None:
@@ -197,7 +205,7 @@ def test_all_users_with_conditions(run: pipeline.Run, answerer: Answerer) -> Non
         pipeline.recommend(run, Batch(options=Options(filters=("price < 0",))))
 
 
-@pytest.mark.parametrize("text", ["A=0", "B=1", "A", "A=x", "=3", "A=2,AB", "ABCDE=1", "A=99999999999"])
+@pytest.mark.parametrize("text", ["A=0", "B=1", "A", "A=x", "=3", "A=2,AB", "ABCDE=1", "A=99999999999", "A=1,a=2"])
 def test_caps_that_mean_nothing(text: str) -> None:
     with pytest.raises(ConfigError, match="--max-per-prefix"):
         parse_caps(text, QuantizeConfig())
@@ -241,6 +249,9 @@ def test_the_command_line(ask: Callable[..., Result], tmp_path: Path) -> None:
         (["--text", "x", "--min-novelty", "nan"], "a number of bits"),
         (["--users", "all", "--explain"], "of one request"),
         (["--text", " "], "the text to search for is empty"),
+        (["--text", "caf\udcff"], "half a character (a lone surrogate, character 4)"),  # what Python makes of bytes not UTF-8
+        (["--text", "x", "--filter", 'brand = "\udcff"'], "filter, character 10: half a character"),
+        (["--text", "x", "--num-workers", "2"], "share the work of --users"),
         (["--user", "nobody"], "no customer 'nobody'"),
     ],
 )

@@ -17,6 +17,7 @@ MAX_CHARS = 10_000  # a filter comes from a web request, too
 _SHOWN = 36  # characters of a long filter that are shown on either side of the place of an error
 
 Kind = Literal["keyword", "column", "value", "sign", "end"]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(r"\s*")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _TEXT = re.compile(r""""((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'""", re.DOTALL)
@@ -50,7 +51,7 @@ def complain(text: str, at: int, sentence: str) -> ConfigError:
     before, behind = (_one_line(part) for part in (text[start:at], text[at : at + _SHOWN]))
     head, tail = "..." if start else "", "..." if at + _SHOWN < len(text) else ""
     indent = " " * cell_len(f"  {head}{before}")
-    return ConfigError(f"filter, character {at + 1}: {sentence}\n  {head}{before}{behind}{tail}\n{indent}^")
+    return ConfigError(f"filter, character {at + 1}: {_one_line(sentence)}\n  {head}{before}{behind}{tail}\n{indent}^")
 
 
 def _one_line(text: str) -> str:
@@ -62,10 +63,12 @@ def tokens(text: str) -> list[Token]:
     """All tokens, and an ``end`` behind them.
 
     Raises:
-        ConfigError: the text is too long, a quote is not closed, or a sign is not known.
+        ConfigError: the text is too long or holds half a character, a quote is not closed, or a sign is not known.
     """
     if len(text) > MAX_CHARS:
         raise ConfigError(f"a filter may have {MAX_CHARS:,} characters, this one has {len(text):,}: use an allow-list of ids")
+    if half := _SURROGATE.search(text):  # of a byte that is not UTF-8, or a JSON escape: no text library takes it
+        raise complain(text, half.start(), "half a character (a lone surrogate); a filter is UTF-8 text")
     found: list[Token] = []
     at = 0
     while True:

@@ -120,6 +120,9 @@ def test_an_error_shows_the_place(shop: FilterColumns, text: str, at: int, sente
 
 def test_an_error_in_a_long_or_odd_text_shows_one_line(shop: FilterColumns) -> None:
     with pytest.raises(ConfigError) as error:
+        Filter.of('price = "\x1b[2J\n"', shop)
+    assert "\x1b" not in str(error.value) and len(str(error.value).split("\n")) == 3
+    with pytest.raises(ConfigError) as error:
         Filter.of("price < 1 or " * 100 + "寿司\u202e\n = 1", shop)
     assert len(str(error.value).split("\n")) == 3 and "\u202e" not in str(error.value).split("\n")[1]
 
@@ -132,6 +135,7 @@ def test_an_error_in_a_long_or_odd_text_shows_one_line(shop: FilterColumns) -> N
         ("not " * (MAX_CHARS // 4), "more than 50 brackets"),
         (" or ".join(["a"] * (MAX_CONDITIONS + 1)), "201 conditions"),
         ("\0", "has no meaning here"),
+        ('brand = "\ud800"', "character 10: half a character"),
     ],
 )
 def test_hostile_texts_are_refused_at_once(text: str, sentence: str) -> None:
