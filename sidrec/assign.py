@@ -51,8 +51,10 @@ def pass_gate(run: Run, folder: Path) -> None:
     Raises:
         QualityError: see ``gate.enforce``.
     """
-    health = json.loads((folder / "health.json").read_bytes())
-    warning = gate.enforce(gate.checks(health, run.config.quantize), run.config.quantize, folder / "health.html")
+    health, config = json.loads((folder / "health.json").read_bytes()), run.config.quantize
+    # Codes that are stopped stay in the working folder; those that pass, with a warning or not, leave it in a moment.
+    page = (folder if config.gate.action == "stop" else run.folder("quantize")) / "health.html"
+    warning = gate.enforce(gate.checks(health, config), config, page)
     if warning:
         warn(warning)
 

@@ -64,7 +64,9 @@ def test_the_gate_stops_keeps_the_page_and_lets_pass_without_learning_again(
     monkeypatch.setattr("sidrec.assign._learn", never)
     capsys.readouterr()
     pipeline.quantize(a_run(vectors, *CROWDED, "quantize.gate.action=warn"))
-    assert "warning: Too many items share their code" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "warning: Too many items share their code" in said
+    assert "3-codes/health.html" in said and ".partial" not in said, "a warning names the page where it will stand"
     assert not partial.exists()
     page = (vectors / "3-codes" / "health.html").read_text("utf-8")
     assert "The gate only warns" in page and "has stopped" not in page

@@ -61,7 +61,8 @@ def open_catalogue(run: Run) -> Catalogue:
     """The latest version.
 
     Raises:
-        ArtifactError: a file is missing or damaged, or the live catalogue grew from other codes than the run has now.
+        ArtifactError: a file is missing or damaged, the live catalogue grew from other codes than the run has now, or it
+            changes too fast to be read.
     """
     for _ in range(_PATIENCE):
         folder = latest(run.path)
@@ -74,22 +75,28 @@ def open_catalogue(run: Run) -> Catalogue:
         except (ArtifactError, OSError):
             if folder.exists() and latest(run.path) == folder:  # else a writer has just replaced it: look again
                 raise
+    else:
+        raise ArtifactError(_busy(run))
     codes = run.checked("quantize")
     items = pl.read_parquet(run.checked("ingest") / "items.parquet")
     return Catalogue(items, Registry.load(codes / "registry.parquet"), codes)
 
 
 def content(run: Run) -> str:
-    """One hash of the live catalogue, or "" where there is none: what a stage that reads it depends on."""
+    """One hash of the live catalogue, or "" where there is none: what a stage that reads it depends on.
+
+    Raises:
+        ArtifactError: it changes too fast to be read.
+    """
     for _ in range(_PATIENCE):
         folder = latest(run.path)
         if folder is None:
-            break
+            return ""
         try:
             return Manifest.model_validate_json((folder / MANIFEST).read_bytes()).content
         except FileNotFoundError:  # a writer has just replaced it
             continue
-    return ""
+    raise ArtifactError(_busy(run))
 
 
 def latest(run: Path) -> Path | None:
@@ -128,6 +135,10 @@ def write_version(
     for old in before[: 1 - _KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return Catalogue(items, registry, run.path / folder)
+
+
+def _busy(run: Run) -> str:
+    return f"{run.path / FOLDER} was replaced {_PATIENCE} times while it was read: try again, and write to it less often"
 
 
 def _check_origin(run: Run, manifest: Manifest, folder: Path) -> None:

@@ -91,7 +91,9 @@ class QuantizeConfig(Table):
         256, description="Codes of the last level, which breaks ties by item id; 0: no such level, items may share a code."
     )
     tie_overflow: Literal["grow", "refuse"] = Field(
-        "grow", description="Where a group of ties is larger than tie_codes: grow the level and warn, or refuse the catalogue."
+        "grow",
+        description="Where a group of ties is larger than tie_codes: grow the level to it and a quarter more, and warn; or "
+        "refuse the catalogue.",
     )
     iterations: Positive = Field(50, description="Lloyd steps a level at most.")
     tolerance: float = Field(1e-4, ge=0.0, description="Stop when the mean squared error falls by a smaller share.")

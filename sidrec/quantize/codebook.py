@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidrec.config import QuantizeConfig
-from sidrec.errors import ArtifactError, DataError
+from sidrec.errors import ArtifactError
 from sidrec.quantize import fusion
+from sidrec.quantize.checks import refuse_empty
 from sidrec.quantize.frozen import load_quantizer
 from sidrec.quantize.fusion import Fusion, Given
 from sidrec.quantize.registry import Registry
@@ -51,15 +52,7 @@ class Codebook:
         Raises:
             DataError: the text vector of an item is zero or not finite, or vectors are of another width than the codebook's.
         """
-        norms = np.linalg.norm(text, axis=1)
-        bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
-        if len(bad):
-            what = "is zero" if norms[bad[0]] == 0 else "holds a value that is not finite"
-            more = f" ({len(bad) - 1} more are like it)" if len(bad) > 1 else ""
-            raise DataError(
-                f"the vector of item {item_ids[bad[0]]!r} (row {bad[0]}) {what}{more}: "
-                "its text gives the encoder nothing to go by"
-            )
+        refuse_empty(text, item_ids, "its text gives the encoder nothing to go by")
         joined = self.fusion.apply(text, given)
         if joined.shape[1] != self.quantizer.width:
             raise ArtifactError(

@@ -31,7 +31,7 @@ def load_quantizer(path: Path) -> Quantizer:
         with safe_open(path, framework="numpy") as file:
             found: dict[str, Any] = json.loads((file.metadata() or {})[HEADER])
             method = str(found["method"])
-    except (FileNotFoundError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"the quantizer {path} is missing or damaged ({error}): run `sidrec quantize` again") from None
     if method not in LOADERS:
         raise ArtifactError(

@@ -186,7 +186,7 @@ class Fusion:
                         found["bought"], file.get_tensor("bought.text"), file.get_tensor("bought.vectors"), cells
                     )  # fmt: skip
                 return cls(int(found["text_width"]), float(found["text_weight"]), sides, bought, int(found["seed"]))
-        except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"the fusion {path} is missing or damaged ({error}): run `sidrec quantize` again") from None
 
     def _join(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sidrec import columns as c
 from sidrec.errors import ArtifactError, DataError
+from sidrec.quantize.checks import refuse_twice
 from sidrec.types import ItemCodes
 
 FILE = "registry.parquet"
@@ -214,7 +215,7 @@ class Registry:
                 float(about["residual"]),
                 int(about["version"]),
             )
-        except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
+        except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
             raise ArtifactError(f"the registry {path} is missing or damaged ({error}): run `sidrec quantize` again") from None
         ItemCodes(registry.codes, registry.sizes, registry.tie_level)  # no two items ever had one code
         return registry
@@ -242,16 +243,6 @@ class Registry:
                     raise DataError(f"item {item_id!r} would get the code {code} of another item; a code is never given twice")
                 given.add(code)
         return np.concatenate((self.codes, codes.reshape(-1, len(self.sizes)))).astype(np.int32)
-
-
-def refuse_twice(item_ids: Sequence[str]) -> None:
-    """Raises DataError where an item id stands twice."""
-    if len(set(item_ids)) < len(item_ids):
-        seen: set[str] = set()
-        for row, item_id in enumerate(item_ids):
-            if item_id in seen:
-                raise DataError(f"the item id {item_id!r} stands twice (again in row {row}): item ids must be unique")
-            seen.add(item_id)
 
 
 def text_fingerprints(items: pl.DataFrame) -> list[str]:

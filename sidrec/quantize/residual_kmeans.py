@@ -167,7 +167,7 @@ class ResidualKMeans:
                 priced = [f"prices.{level}" for level in range(len(sizes))]
                 prices = tuple(file.get_tensor(name) if name in names else None for name in priced)
                 quantizer = cls(file.get_tensor("mean"), centres, prices)
-        except (FileNotFoundError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"the quantizer {path} is missing or damaged ({error}): run `sidrec quantize` again") from None
         fits = [
             table.shape == (size, quantizer.width) and (price is None or price.shape == (size,))

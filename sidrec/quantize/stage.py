@@ -9,15 +9,14 @@ from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from sidrec.config import QuantizeConfig
 from sidrec.errors import ConfigError, DataError
+from sidrec.quantize.checks import refuse_empty, refuse_twice
 from sidrec.quantize.collisions import mean_residual, move_collisions
 from sidrec.quantize.fusion import Fusion, Given
 from sidrec.quantize.health import health
-from sidrec.quantize.kmeans import blocks
 from sidrec.quantize.lesson import Lesson, Method
 from sidrec.quantize.residual_kmeans import ResidualKMeans, fit_residual_kmeans
 from sidrec.quantize.rqvae import RqVae
@@ -104,17 +103,8 @@ def _check(
             f"{len(text)} vectors, {len(item_ids)} item ids and {len(cold)} cold marks do not belong together: "
             "run `sidrec ingest` and `sidrec embed` again"
         )
-    ids = pl.Series(item_ids, dtype=pl.String)
-    if ids.n_unique() < len(ids):
-        row = int(ids.is_first_distinct().not_().arg_true()[0])
-        raise DataError(f"the item id {ids[row]!r} stands twice (again in row {row}): item ids must be unique")
-    norms = np.concatenate([np.linalg.norm(text[part], axis=1) for part in blocks(len(text), text.shape[1])])
-    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
-    if len(bad):
-        row = int(bad[0])
-        what = "is zero" if norms[row] == 0 else "holds a value that is not finite"
-        more = f" ({len(bad) - 1} more are like it)" if len(bad) > 1 else ""
-        raise DataError(f"the vector of item {item_ids[row]!r} (row {row}) {what}{more}: run `sidrec embed` again")
+    refuse_twice(item_ids)
+    refuse_empty(text, item_ids, "run `sidrec embed` again")
     if not (~cold).any():
         raise DataError(f"all {len(cold)} items are cold, so there is nothing to learn codes from: lower ingest.cold_share")
     highest = max((int(history.max()) for history in histories if len(history)), default=-1)

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from sidrec import pipeline, storage
 from sidrec.catalogue import grow
-from sidrec.catalogue.live import latest, open_catalogue, versions
+from sidrec.catalogue.live import content, latest, open_catalogue, versions
 from sidrec.errors import ArtifactError, DataError
 from sidrec.quantize import Codebook
 from tests.catalogue.shop import hashes, open_shop, write_tables
@@ -202,6 +202,17 @@ def test_three_versions_are_kept_and_a_reader_of_one_that_goes_finds_the_next(
     real = latest
     monkeypatch.setattr("sidrec.catalogue.live.latest", lambda run: next(answers, None) or real(run))
     assert open_catalogue(shop).version == 6
+
+
+def test_a_catalogue_that_is_replaced_faster_than_it_is_read_is_never_taken_for_the_first_version(
+    shop: pipeline.Run, opening: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grow.retire(shop, opening["item_id"].head(1).to_list())
+    gone = (shop.path / "9-catalogue" / f"{version:06}" for version in range(100, 1000))
+    monkeypatch.setattr("sidrec.catalogue.live.latest", lambda run: next(gone))
+    for read in (open_catalogue, content):
+        with pytest.raises(ArtifactError, match=r"9-catalogue was replaced 5 times while it was read: try again"):
+            read(shop)
 
 
 def test_a_killed_writer_leaves_the_version_before(
