@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -20,17 +21,20 @@ from sidrec.ingest.tables import read_table
 from sidrec.ingest.values import as_ids
 from sidrec.schemas import ITEM_SCHEMA
 
+_KNOWN = "__known__"
+
 
 def read_additions(path: Path, config: IngestConfig, catalogue: pl.DataFrame) -> Cleaned:
     """Items of a file, with the columns and types of ``catalogue``, and the rows left out (``DROPPED_SCHEMA``).
 
     The column map is the run's own; the columns of the demo shop are ``item_id``, ``title`` and so on, where only these two
-    must be there. All items are marked cold: no model has learned from their text.
+    must be there: of an item that is in ``catalogue``, what the file has no column for is taken from there. All items are
+    marked cold: no model has learned from their text.
 
     Raises:
         DataError: the file or a column is missing, rows are malformed, an item id stands twice, or no item is left.
     """
-    raw = _read(path, config)
+    raw, lacking = _read(path, config)
     if complaint := raw.items_source.too_many_bad(config.max_bad_share):
         raise DataError(complaint)
     cleaned = clean_items(raw, config)
@@ -39,9 +43,10 @@ def read_additions(path: Path, config: IngestConfig, catalogue: pl.DataFrame) ->
         item, line = twice.select(c.KEY, c.LINE).row(0)
         raise DataError(f"{path}: the item id {item!r} stands twice (again in line {line}; {twice.height} such rows); keep one")
     if not cleaned.frame.height:
-        first = (
-            "" if not cleaned.dropped.height else ": " + ", ".join(map(str, cleaned.dropped.select(c.REASON, c.LINE).row(0)))
-        )
+        first = ""
+        if cleaned.dropped.height:
+            reason, line = cleaned.dropped.select(c.REASON, c.LINE).row(0)
+            first = f", the first left out in line {line}: {reason}"
         raise DataError(
             f"{path} has no item that can be used ({raw.items_source.rows} rows{first}); an item needs an id and a title"
         )
@@ -55,7 +60,8 @@ def read_additions(path: Path, config: IngestConfig, catalogue: pl.DataFrame) ->
     ]
     items = cleaned.frame.select(AT, *(name for name in ITEM_SCHEMA if name != c.COLD)).with_columns(pl.lit(True).alias(c.COLD))
     items = items.join(given.select(AT).with_columns(typed), on=AT, how="left", maintain_order="left")
-    return Cleaned(items.select(*catalogue.columns), cleaned.dropped)
+    items = _as_known(items.select(*catalogue.columns), catalogue, [name for name in lacking if name in catalogue.columns])
+    return Cleaned(items, cleaned.dropped)
 
 
 def read_ids(text: str, config: IngestConfig) -> list[str]:
@@ -80,8 +86,21 @@ def read_ids(text: str, config: IngestConfig) -> list[str]:
     return found
 
 
-def _read(path: Path, config: IngestConfig) -> RawTables:
+def _as_known(items: pl.DataFrame, catalogue: pl.DataFrame, lacking: Sequence[str]) -> pl.DataFrame:
+    """``items`` with what ``catalogue`` has of them in the columns ``lacking``."""
+    if not lacking:
+        return items
+    known = catalogue.select(c.ITEM_ID, pl.struct(lacking).alias(_KNOWN))
+    joined = items.join(known, on=c.ITEM_ID, how="left", maintain_order="left")
+    old = pl.col(_KNOWN)
+    filled = [pl.when(old.is_null()).then(pl.col(name)).otherwise(old.struct.field(name)).alias(name) for name in lacking]
+    return joined.with_columns(filled).select(items.columns)
+
+
+def _read(path: Path, config: IngestConfig) -> tuple[RawTables, tuple[str, ...]]:
+    """The raw tables, and the columns of the catalogue that this file may lack and does."""
     attributes: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
     if config.source == "amazon-2023":
         items, source = read_products(path)
     elif config.source == "tables":
@@ -96,7 +115,9 @@ def _read(path: Path, config: IngestConfig) -> RawTables:
         optional = [name for name in (*ITEM_FIELDS, *ATTRIBUTES) if name in there]
         table = read_table(path, dict.fromkeys(optional, "the demo shop") | needed)
         attributes = tuple(name for name in ATTRIBUTES if name in there)
+        lacking = tuple(name for name in (*ITEM_FIELDS, *ATTRIBUTES) if name not in there)
         names = {name: name for name in ITEM_FIELDS if name in table.frame.columns}
         items, source = raw_items(table.frame, names, ">", attributes), Source.of(table)
     nothing = pl.DataFrame({AT: [], "user": [], "item": []}, schema={AT: pl.Int64, "user": pl.String, "item": pl.String})
-    return RawTables(items, raw_interactions(nothing, "user", "item", ""), source, Source("", "", 0), False, attributes)
+    raw = RawTables(items, raw_interactions(nothing, "user", "item", ""), source, Source("", "", 0), False, attributes)
+    return raw, lacking

@@ -71,6 +71,10 @@ def read_table(path: Path, wanted: Mapping[str, str], max_rows: int | None = Non
             if max_rows is not None and sum(f.height for f in frames) >= max_rows:
                 break
     table = pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(names, pl.String) | {AT: pl.Int64})
+    if bad.lines and not table.height and form.kind != "delimited":
+        raise DataError(
+            f"{path}: none of its {len(bad.lines)} rows can be read; the first is line {bad.lines[0]}: {bad.details[0]}"
+        )
     for name in names:  # a key that no sampled line has may still come later
         if name not in reader.columns and table[name].null_count() == table.height:
             raise _missing(path, name, wanted[name], reader.columns)

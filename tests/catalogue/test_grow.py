@@ -142,7 +142,10 @@ def test_a_file_with_nothing_new_writes_nothing(shop: pipeline.Run, opening: pl.
     ("change", "message"),
     [
         (lambda f: pl.concat([f, f.head(1)]), r"the item id '.*' stands twice \(again in line 21; 1 such rows\)"),
-        (lambda f: f.with_columns(title=pl.lit(" ")), r"has no item that can be used \(20 rows: missing_title, 1\)"),
+        (
+            lambda f: f.with_columns(title=pl.lit(" ")),
+            r"no item that can be used \(20 rows, the first left out in line 1: missing_title\)",
+        ),
         (lambda f: f.head(0), r"has no item that can be used \(0 rows\)"),
         (lambda f: f.drop("brand"), r"no column 'brand', which ingest.tables.columns.brand names"),
     ],
