@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +20,18 @@ from sidrec.quantize import ENOUGH, Codebook, Drift, Registry, Sample, crowded_s
 _MOST = 20_000  # old items that are compared with, where cold ones are too few
 
 
-def measure_drift(run: Run, path: Path | None) -> Drift:
-    """Do the items that came, or those of a file that may come, still fit the codebook?
+def measure_drift(run: Run, path: Path | None, vectors: Mapping[str, Path] | None = None) -> Drift:
+    """Do the items that came, or those of a file that may come, still fit the codebook? ``vectors``: as for ``grow.add``.
 
     Raises:
         ArtifactError: a stage is missing or damaged.
-        DataError: nothing is new, or the file cannot be used.
+        DataError: nothing is new, the file cannot be used, or no item is left to compare with.
     """
     now = open_catalogue(run)
     registry = now.registry
     since = dict(zip(registry.item_ids, registry.since.tolist(), strict=True))
     of_row = np.asarray([since[item] for item in registry.row_ids()])
-    codebook, encode = grow.frozen(run, path or Path(), {})
+    codebook, encode = grow.frozen(run, path or Path(), vectors or {})
     if path is None:
         rows = np.flatnonzero(of_row > 1)
         if not len(rows):
@@ -40,22 +41,35 @@ def measure_drift(run: Run, path: Path | None) -> Drift:
             )
         new = Sample(_joined(run, now, codebook, rows), now.items[c.ITEM_ID][rows.tolist()].to_list())
         at = registry.places()
-        crowded = crowded_share(registry, np.asarray([at[item] for item in new.item_ids]))
+        groups, places = _learned(registry), np.asarray([at[item] for item in new.item_ids])
     else:
         file = ingest.read_additions(path, run.config.ingest, now.items).frame
         fresh = file.filter(~pl.col(c.ITEM_ID).is_in(list(registry.item_ids)))
         if not fresh.height:
             raise DataError(f"{path}: all {file.height} items are in the catalogue already, so none of them is new")
-        new, crowded = Sample(encode(fresh)[0], fresh[c.ITEM_ID].to_list()), 0.0
+        new = Sample(encode(fresh)[0], fresh[c.ITEM_ID].to_list())
+        groups = np.concatenate((_learned(registry), codebook.quantizer.encode(new.vectors)))  # as if none would move away
+        places = np.arange(len(registry.codes), len(groups))
+    crowded = crowded_share(groups, places, registry.sizes[-1]) if registry.tie_level else 0.0
     # A kept codebook was learned with another draw of cold items, perhaps: then none can be trusted to be unlearned.
     cold = np.flatnonzero((of_row == 1) & now.items[c.COLD].to_numpy())
     unlearned = len(cold) >= ENOUGH and not run.config.quantize.keep
     rows = cold if unlearned else np.flatnonzero(of_row == 1)
+    if not len(rows):
+        raise DataError(
+            f"of the items that the codes of {run.path} were learned for, none is in the catalogue any more, so there is "
+            "nothing to compare with: learn new codes"
+        )
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST)).astype(np.int64)]
     first = registry.codes[registry.since == 1]
     counts = [np.bincount(first[:, level], minlength=size) for level, size in enumerate(codebook.quantizer.sizes)]
     old = Sample(_joined(run, now, codebook, rows), now.items[c.ITEM_ID][rows.tolist()].to_list(), not unlearned, counts)
     return drift(codebook.quantizer, old, new, crowded, run.config.quantize.drift_limit, run.config.seed)
+
+
+def _learned(registry: Registry) -> NDArray[np.int32]:
+    """int32 ``(M, levels)``: the learned codes of all items that ever had one."""
+    return registry.codes[:, :-1] if registry.tie_level else registry.codes
 
 
 def _joined(run: Run, now: Catalogue, codebook: Codebook, rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -23,6 +23,10 @@ RunOption = Annotated[Path, typer.Option("--run", "-r", help="Folder of a run wi
 IdsOption = Annotated[
     str, typer.Option("--ids", metavar="ID,ID|FILE", help="Item ids, or a text file with one a line, or a table with item ids.")
 ]
+VectorsOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=FILE", help="Given vectors of the new items, where embed.given names another file."),
+]
 
 
 class OnChange(StrEnum):
@@ -39,23 +43,14 @@ def add(
     on_change: Annotated[
         OnChange, typer.Option(help="An item that exists with other text: refuse the file, or take its text and keep the code.")
     ] = OnChange.refuse,
-    vectors: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=FILE", help="Given vectors of the new items, where embed.given names another file."),
-    ] = None,
+    vectors: VectorsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """New items get codes from the frozen codebook and can be recommended at once."""
     from sidrec.catalogue import grow
     from sidrec.pipeline import Run
 
-    files: dict[str, Path] = {}
-    for entry in vectors or []:
-        name, equals, file = entry.partition("=")
-        if not (name and equals and file):
-            raise ConfigError(f"--vectors {entry!r}: expected NAME=FILE, e.g. --vectors image=new-images.parquet")
-        files[name] = Path(file)
-    done = grow.add(Run.open(run), items, on_change.value, files)
+    done = grow.add(Run.open(run), items, on_change.value, _files(vectors))
     if as_json:
         typer.echo(json.dumps(done.as_json(), ensure_ascii=False))
         return
@@ -100,13 +95,14 @@ def diff(
 def drift(
     run: RunOption,
     items: Annotated[Path | None, typer.Option("--items", "-i", help="Items that may come; default: those that came.")] = None,
+    vectors: VectorsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Whether the codebook still fits what arrives; exits with 1 where it is time to learn new codes."""
     from sidrec.catalogue.drifting import measure_drift
     from sidrec.pipeline import Run
 
-    found = measure_drift(Run.open(run), items)
+    found = measure_drift(Run.open(run), items, _files(vectors))
     if as_json:
         typer.echo(json.dumps({**found.figures, "refit": found.refit, "reasons": found.reasons}, ensure_ascii=False))
     else:
@@ -114,6 +110,16 @@ def drift(
             typer.echo(line)
     if found.refit:
         raise typer.Exit(1)
+
+
+def _files(vectors: list[str] | None) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for entry in vectors or []:
+        name, equals, file = entry.partition("=")
+        if not (name and equals and file):
+            raise ConfigError(f"--vectors {entry!r}: expected NAME=FILE, e.g. --vectors image=new-images.parquet")
+        files[name] = Path(file)
+    return files
 
 
 def _step(action: str, run: Path, ids: str, as_json: bool) -> None:

@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidrec.quantize.prefixes import perplexity
-from sidrec.quantize.registry import Registry
 from sidrec.types import Quantizer
 
 ENOUGH = 30  # cold items that may speak for the old ones
@@ -144,12 +143,10 @@ def drift(quantizer: Quantizer, old: Sample, new: Sample, crowded: float, limit:
     return Drift(figures, tuple(reasons))
 
 
-def crowded_share(registry: Registry, places: NDArray[np.int64]) -> float:
-    """Share of these items (rows of the registry) whose group of equal learned codes has nearly no tie code left."""
-    if not registry.tie_level or not len(places):
-        return 0.0
-    _, group, sizes = np.unique(registry.codes[:, :-1], axis=0, return_inverse=True, return_counts=True)
-    return float((sizes[group.ravel()[places]] >= _FULL * registry.sizes[-1]).mean())
+def crowded_share(learned_ML: NDArray[np.int32], new: NDArray[np.int64], tie_codes: int) -> float:
+    """Share of ``new``, rows of all learned codes, whose group of equal ones has nearly no tie code left."""
+    _, group, sizes = np.unique(learned_ML, axis=0, return_inverse=True, return_counts=True)
+    return float((sizes[group.ravel()[new]] >= _FULL * tie_codes).mean())
 
 
 def _errors(quantizer: Quantizer, sample: Sample, codes: NDArray[np.int32], levels: int) -> NDArray[np.float64]:

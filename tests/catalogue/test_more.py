@@ -39,6 +39,11 @@ def test_images_decide_the_codes_of_items_that_come_later(tmp_path: Path, capsys
     later.write_parquet(tmp_path / "new.parquet")
     with pytest.raises(DataError, match=r"--vectors sound=\.\.\.: .* learned with given vectors: image"):
         grow.add(run, tmp_path / "new.parquet", vectors={"sound": tmp_path / "new-images.parquet"})
+    # Before they come: each with its image lies at its own distance from its code, all without one at that of the mean.
+    files = {"image": tmp_path / "new-images.parquet"}
+    own, mean = (measure_drift(run, tmp_path / "new.parquet", named).figures["worst"] for named in (files, None))
+    assert len({one["error"] for one in own}) == 5 and len({one["error"] for one in mean}) == 1
+    assert open_catalogue(run).version == 1, "drift looks and adds nothing"
     done = grow.add(run, tmp_path / "new.parquet", vectors={"image": tmp_path / "new-images.parquet"})
     now = open_catalogue(run)
     codes = dict(zip(now.registry.row_ids(), now.codes.learned.tolist(), strict=True))
@@ -55,6 +60,19 @@ def test_images_decide_the_codes_of_items_that_come_later(tmp_path: Path, capsys
     done = grow.add(run, tmp_path / "more.parquet")
     assert done.without == {"image": 3} and len({code[:-1] for _, code in done.items}) == 1
     assert any("have no vector 'image'" in line for line, _ in done.lines())
+
+
+def test_drift_of_a_file_counts_items_that_would_crowd_the_tie_level(tmp_path: Path) -> None:
+    opening, _ = write_tables(tmp_path)
+    run = open_shop(tmp_path, "quantize.collisions=tie", "quantize.levels=[2, 2, 2]", "quantize.tie_codes=64")
+    group = np.bincount(open_catalogue(run).codes.learned @ np.array([4, 2, 1])).argmax()
+    many = [item for item, code in zip(opening["item_id"], open_catalogue(run).codes.learned.tolist(), strict=True)
+            if code[0] * 4 + code[1] * 2 + code[2] == group]  # fmt: skip
+    copies = [opening.filter(pl.col("item_id").is_in(many)).with_columns(pl.col("item_id") + f"-{n}") for n in range(3)]
+    pl.concat(copies).write_parquet(tmp_path / "copies.parquet")
+    found = measure_drift(run, tmp_path / "copies.parquet")
+    assert found.figures["crowded"] > 0.5 and found.refit
+    assert any("nearly no tie code left" in reason for reason in found.reasons)
 
 
 def test_without_a_tie_level_items_share_codes_and_none_moves(tmp_path: Path) -> None:

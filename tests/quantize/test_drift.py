@@ -7,8 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from sidrec.quantize import Registry, ResidualKMeans, Sample, crowded_share, drift
-from sidrec.types import ItemCodes
+from sidrec.quantize import ResidualKMeans, Sample, crowded_share, drift
 
 KINDS, WIDTH = 40, 24
 
@@ -75,9 +74,7 @@ def test_a_handful_is_too_few_to_tell() -> None:
 
 
 def test_groups_with_no_place_left_are_a_reason_too() -> None:
-    codes = ItemCodes(np.array([[0, 0], [0, 1], [1, 0]], np.int32), (2, 2))
-    registry = Registry.first(["a", "b", "c"], codes, ["", "", ""], 1.0)
-    assert crowded_share(registry, np.array([1, 2])) == 0.5
+    assert crowded_share(np.array([[0], [0], [1]], np.int32), np.array([1, 2]), tie_codes=2) == 0.5
     found = drift(QUANTIZER, sample(items(OWN, 100, 1)), sample(items(OWN, 100, 2)), 0.5, 0.25, 0)
     assert found.reasons == ("50% of the new items are in groups with nearly no tie code left (5% is accepted)",)
     assert json.loads(json.dumps(found.figures))["crowded"] == 0.5
