@@ -255,6 +255,12 @@ def _finish(partial: Path, final: Path, ticket: Ticket, seconds: float) -> None:
         peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     )
     write_json(partial / MANIFEST, manifest.model_dump(mode="json"))
+    # safetensors lets nobody but the owner read what it writes, whatever the umask says: then no other user could serve.
+    readable = (partial / MANIFEST).stat().st_mode & 0o777
+    for path in (partial / name for name in files):
+        mode = path.stat().st_mode & 0o777
+        if mode | readable != mode:
+            path.chmod(mode | readable)
     _sync(partial)
     old = final.with_name(f"{final.name}.old")
     shutil.rmtree(old, ignore_errors=True)

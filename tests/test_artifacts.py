@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from polars.exceptions import PolarsError
 from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 from sidrec.artifacts import STAGES, Ticket, disk_full, finished, locked, verified_manifest, write_file, writing
 from sidrec.errors import ArtifactError
@@ -38,6 +39,18 @@ def test_content_depends_on_the_files_alone(tmp_path: Path) -> None:
     make(tmp_path / "c", "two")
     a, b, c = (verified_manifest(tmp_path / name, "embed").content for name in "abc")
     assert a == b != c
+
+
+def test_whoever_may_read_the_manifest_may_read_the_vectors(tmp_path: Path) -> None:
+    with writing(tmp_path, ticket()) as folder:
+        save_file({"vectors": np.zeros(2, np.float32)}, folder / "vectors.safetensors")
+        (folder / "tool").touch()
+        (folder / "tool").chmod(0o755)
+    final = tmp_path / "2-vectors"
+    manifest, vectors, tool = (
+        (final / name).stat().st_mode & 0o777 for name in ("manifest.json", "vectors.safetensors", "tool")
+    )
+    assert vectors == manifest and tool & 0o111 and tool | manifest == tool
 
 
 def test_an_error_leaves_the_old_artefact_and_the_work(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sidrec.quantize.kmeans import blocks
+from sidrec.quantize.prefixes import group_ids
 from sidrec.types import Quantizer
 
 _MEAN_ROWS = 65_536  # rows that say how large a residual is
@@ -114,16 +115,3 @@ def mean_residual(
         away = quantizer.distances(vectors[some], encoded[some, :-1])
         total += float(away[np.arange(len(some)), encoded[some, -1]].sum(dtype=np.float64))
     return total / max(1, len(rows))
-
-
-def group_ids(codes_NL: NDArray[np.int32]) -> NDArray[np.int64]:
-    """int64 ``(N,)``: one number for each distinct row, counted in the order of the rows' codes.
-
-    >>> group_ids(np.array([[7, 1], [0, 5], [7, 1]], np.int32)).tolist()
-    [1, 0, 1]
-    """
-    ids = np.zeros(len(codes_NL), dtype=np.int64)
-    for level in range(codes_NL.shape[1]):
-        width = int(codes_NL[:, level].max(initial=0)) + 1
-        ids = np.unique(ids * width + codes_NL[:, level], return_inverse=True)[1].ravel()
-    return ids

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,20 +20,31 @@ def prefix_groups(codes_NL: NDArray[np.int32]) -> list[NDArray[np.int64]]:
     >>> [groups.tolist() for groups in prefix_groups(np.array([[7, 1], [3, 5], [7, 0], [7, 1]], np.int32))]
     [[1, 0, 1, 1], [2, 0, 1, 2]]
     """
-    depths: list[NDArray[np.int64]] = []
+    return list(_depths(codes_NL))
+
+
+def group_ids(codes_NL: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The last of ``prefix_groups``, without the others in memory; all in group 0 where there are no levels.
+
+    >>> group_ids(np.array([[7, 1], [0, 5], [7, 1]], np.int32)).tolist()
+    [1, 0, 1]
+    """
+    last = deque(_depths(codes_NL), maxlen=1)
+    return last[0] if last else np.zeros(len(codes_NL), dtype=np.int64)
+
+
+def _depths(codes_NL: NDArray[np.int32]) -> Iterator[NDArray[np.int64]]:
     groups = np.zeros(len(codes_NL), dtype=np.int64)
     for level in range(codes_NL.shape[1]):
-        codes = codes_NL[:, level].astype(np.int64)
+        codes = codes_NL[:, level]
         # A number a prefix, small again at each depth: the product of all sizes may not fit 64 bits.
-        _, groups = np.unique(groups * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)
-        groups = groups.ravel().astype(np.int64)
-        depths.append(groups)
-    return depths
+        groups = np.unique(groups * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)[1].ravel()
+        yield groups
 
 
 def uniqueness(learned_NL: NDArray[np.int32], histories: Sequence[NDArray[np.int32]]) -> dict[str, Any]:
     """How many items have a learned code of their own (see ``health``)."""
-    groups = np.bincount(prefix_groups(learned_NL)[-1])
+    groups = np.bincount(group_ids(learned_NL))
     tied = items_a_code(learned_NL) > 1
     purchases = np.concatenate([np.empty(0, np.int32), *histories])
     return {
@@ -46,7 +58,7 @@ def uniqueness(learned_NL: NDArray[np.int32], histories: Sequence[NDArray[np.int
 
 def items_a_code(learned_NL: NDArray[np.int32]) -> NDArray[np.int64]:
     """For each item how many items have its learned code, itself counted: int64 ``(N,)``."""
-    groups = prefix_groups(learned_NL)[-1]
+    groups = group_ids(learned_NL)
     return np.bincount(groups).astype(np.int64)[groups]
 
 

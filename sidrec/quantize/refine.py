@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from sidrec.quantize.balance import capacity_prices
-from sidrec.quantize.collisions import group_ids, settle
+from sidrec.quantize.collisions import settle
 from sidrec.quantize.kmeans import add_rows, blocks, half_norms, nearest
+from sidrec.quantize.prefixes import group_ids
 from sidrec.quantize.residual import Residual
 
 _ROUNDS = 3

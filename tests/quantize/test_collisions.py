@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidrec.quantize import ResidualKMeans, move_collisions
-from sidrec.quantize.collisions import group_ids, mean_residual
+from sidrec.quantize.collisions import mean_residual
+from sidrec.quantize.prefixes import group_ids
 
 
 def line(*centres: float) -> ResidualKMeans:
