@@ -75,7 +75,8 @@ class Users:
                 raise DataError(f"{file} holds no users: expected one row a customer")
             write_json(done, {"users": count, "dropped": dropped})
             if dropped:
-                warn(f"{file}: purchases of items that are not in the catalogue were left out: {dropped:,}")
+                many = "1 purchase of an item" if dropped == 1 else f"{dropped:,} purchases of items"
+                warn(f"{file}: left out, for the catalogue lacks them: {many}")
         return cls(folder, int(json.loads(done.read_bytes())["users"]), size)
 
     @property
