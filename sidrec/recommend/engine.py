@@ -97,7 +97,7 @@ class StaticEngine:
                 width = search.widths(bucket.beams)[-1]
             for row, answer in zip(rows, answers, strict=False):
                 best = min(k[row], width)
-                bound, finite = answer[-3:-2].view(np.float32)[0], answer[-1]
+                bound, finite = answer[-2:-1].view(np.float32)[0], answer[-1]
                 if not finite:
                     raise ArtifactError(
                         "the model's logits are not finite numbers: its training diverged or its weights are damaged"
@@ -106,7 +106,7 @@ class StaticEngine:
                 live = score > DEAD
                 scores[row, :best] = score
                 items[row, :best] = np.where(live, tables.trie.items[np.where(live, answer[:best], 0)], 0)
-                levels[row, :best] = answer[2 * width : -3].view(np.float32).reshape(width, -1)[:best]
+                levels[row, :best] = answer[2 * width : -2].view(np.float32).reshape(width, -1)[:best]
                 exact[row] = bound == DEAD or bound < score[live].min(initial=np.inf) - SLACK
         return Found(items, scores, levels, exact)
 

@@ -65,10 +65,10 @@ class StaticSearch:
         return widths
 
     def run(self, bucket: Bucket, packed_BC: Tensor) -> Tensor:
-        """A batch of requests, packed int32 ``(B, columns)``, to packed answers int32 ``(B, W' (2 + L) + 3)``.
+        """A batch of requests, packed int32 ``(B, columns)``, to packed answers int32 ``(B, W' (2 + L) + 2)``.
 
         An answer's columns: W' leaf positions, W' scores, W' L scores a level (float32 by their bits; ``-inf`` behind the
-        last item), the best score ever pruned, how many items the request may have, and whether all numbers were finite.
+        last item), the best score ever pruned, and whether all numbers were finite.
         """
         prompt, length, beams, mask, excluded = torch.split(packed_BC, [bucket.prompt, 1, 1, 1, bucket.excluded], dim=1)
         lengths, wanted = length[:, 0].long(), beams.long()
@@ -86,7 +86,7 @@ class StaticSearch:
             met = self._candidates(level, beam, hidden, count)
             finite &= met.finite
             if last:
-                return self._packed(met, beam, width, bound, count.total(), finite)
+                return self._packed(met, beam, width, bound, finite)
             key = _key(met.total, torch.arange(met.total.shape[1], device=packed_BC.device))
             kept = torch.topk(key, min(width + 1, key.shape[1]), dim=1).values
             score = _score(kept)
@@ -130,7 +130,7 @@ class StaticSearch:
         parts = [self.layers.all_logits(some).logsumexp(1) for some in torch.split(hidden.flatten(0, 1), rows)]
         return torch.cat(parts).view(hidden.shape[:2])
 
-    def _packed(self, met: _Met, beam: _Beams, width: int, bound: Tensor, total: Tensor, finite: Tensor) -> Tensor:
+    def _packed(self, met: _Met, beam: _Beams, width: int, bound: Tensor, finite: Tensor) -> Tensor:
         """The best items. Equal scores stand by the item's rank, from which its place is found again."""
         *_, ranks, position = self.resident.tables()
         key = torch.topk(_key(met.total, ranks[met.child].long()), width, dim=1).values
@@ -144,7 +144,7 @@ class StaticSearch:
         step = met.log_prob.gather(1, parent * most + place.clamp(0, most - 1))
         levels = torch.cat((beam.steps.gather(1, parent[..., None].expand(-1, -1, beam.steps.shape[2])), step[..., None]), 2)
         numbers = torch.cat((score, levels.flatten(1), bound[:, None]), dim=1).view(torch.int32)
-        return torch.cat((found.int(), numbers, total.int()[:, None], finite.int()[:, None]), dim=1)
+        return torch.cat((found.int(), numbers, finite.int()[:, None]), dim=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +211,6 @@ class _Count:
         before = torch.searchsorted(self.excluded, edge.flatten(1).int()).view(edge.shape)
         left = self.masks[self.mask[:, None, None], edge] - before
         return left[..., 1:] > left[..., :-1]
-
-    def total(self) -> Tensor:
-        """``(B,)``: all of them."""
-        end = self.masks.shape[1] - 1
-        return self.masks[self.mask, end] - (self.excluded < end).sum(1)
 
 
 def _key(score: Tensor, low: Tensor) -> Tensor:
