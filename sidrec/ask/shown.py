@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sidrec.types import Ranked, Request
 
-_VALUE_CHARS = 40
+_ASKED_CHARS, _VALUE_CHARS = 400, 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +68,7 @@ class Answer:
 
     def show(self, console: Console) -> None:
         """Print as a table; titles are untrusted and printed as they are, without markup."""
-        console.print(Text(self.asked, style="bold"))
+        console.print(Text(_cut(self.asked, _ASKED_CHARS), style="bold"))
         for text in self.filters:
             console.print(Text(f"filter: {text}", style="dim"))
         for note in self.notes:
@@ -119,4 +119,8 @@ def _spelled(match: dict[str, Any]) -> str:
         said = f"{value:.2f}".rstrip("0").rstrip(".")
     else:
         said = " > ".join(value) if isinstance(value, list) else str(value)
-    return f"{match['column']} {said if len(said) <= _VALUE_CHARS else said[: _VALUE_CHARS - 1] + '…'}"
+    return f"{match['column']} {_cut(said, _VALUE_CHARS)}"
+
+
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else f"{text[: chars - 1]}…"
