@@ -175,9 +175,13 @@ def _of_twins(health: Mapping[str, Any]) -> list[str]:
 
 
 def _filled(health: Mapping[str, Any]) -> list[int]:
-    """Powers of two under the levels' perplexities, and the last again until there is room for all items."""
+    """Powers of two under the levels' perplexities, and the last again until there is room for all items.
+
+    None so small that with the most levels that are advised there would be no room.
+    """
     used = [level["perplexity"] for level in health["levels"] if "residual" in level]
-    sizes = [1 << max(1, int(math.log2(max(2.0, found)))) for found in used]
+    least = max(1, math.ceil(math.log2(_ROOM * health["items"]) / _LEVELS))
+    sizes = [1 << max(least, int(math.log2(max(2.0, found)))) for found in used]
     while math.prod(sizes) < _ROOM * health["items"] and len(sizes) < _LEVELS:
         sizes.append(sizes[-1])
     return sizes

@@ -110,7 +110,7 @@ def _tiles(health: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             f"{percent(health['unique_share'])} %",
             f"largest group {health['largest_group']:,}",
         ),
-        ("codes in use", f"{percent(used / size)} %", f"{used:,} of {size:,} on {len(learned)} levels"),
+        ("codes in use", f"{percent(used / size)} %", f"{used:,} of {size:,} on {len(learned)} level{'s'[: len(learned) > 1]}"),
     ]
     near = health["neighbours"]
     if "overlap@10" in near:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,14 @@ def test_the_advice_is_about_the_method_in_use() -> None:
     learned = gate.advice(gate.checks(found, QuantizeConfig(method="rq-vae")))
     assert learned[0].startswith('quantize.method = "residual-kmeans"')
     assert learned[-1].startswith("quantize.levels = [16, 128, 128]")
+
+
+@pytest.mark.parametrize("items", [20, 300, 12_000, 1_000_000])
+def test_the_levels_that_are_advised_have_room_for_the_items(items: int) -> None:
+    """Of a codebook where all fell into two codes: six levels of two would be 64 codes for any catalogue."""
+    lines = gate.advice(gate.checks(figures(items, (2.4,), tied_items=items), CONFIG))
+    sizes = [int(size) for size in lines[-1].split("[")[1].split("]")[0].split(",")]
+    assert math.prod(sizes) >= 4 * items and len(sizes) <= 6
 
 
 def test_warn_and_off() -> None:
