@@ -10,7 +10,8 @@ The old ones are the cold items of the build. Where these are fewer than 30, all
 having been learned from: without item ``x`` the centre of its ``m`` items would lie ``m / (m - 1)`` times as far from it.
 That is rough (measured: .94 to 1.6 times the error of cold items, where it is .36 to .85 uncorrected), so ``limit`` counts
 double then. Of 1,000 deliveries of 20 to 200 items of the same shop none raised an alarm, of 60 from another shop all did
-(``tests/quantize/test_drift.py``).
+(``tests/quantize/test_drift.py``). With a few items a code the correction ends where no code would be, and says nothing: then
+neither alarm nor all-clear is given on errors.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _FEWEST = 20  # new items from which something can be said
 _CHANCE = 3.0  # standard errors
 _CROWDED, _FULL = 0.05, 0.9
 _DRAWS = 200
+_BLIND = 0.9  # of the error without any code: corrected items beyond it are no measure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +80,12 @@ class Drift:
             return [*said, *self.reasons, "the codebook no longer fits what arrives: learn new codes and train on them"]
         if not found["enough"]:
             return [*said, f"too few new items to tell: at least {_FEWEST} are needed"]
+        if not found["comparable"]:
+            return [
+                *said,
+                f"too few old items a code to tell: learn codes with {ENOUGH} cold items or more (ingest.cold_share), or with "
+                "smaller quantize.levels",
+            ]
         return [*said, "the codebook still fits"]
 
 
@@ -103,8 +111,9 @@ def drift(quantizer: Quantizer, old: Sample, new: Sample, crowded: float, limit:
     worst = np.argsort(-after, kind="stable")[:5]
     enough = len(after) >= _FEWEST
     accepted = 1 + limit * (2 if old.learned else 1)
+    comparable = not old.learned or float(before.mean()) < _BLIND * float(errors_old[0].mean())
     reasons = []
-    if enough and ratio > accepted and z > _CHANCE:
+    if enough and comparable and ratio > accepted and z > _CHANCE:
         reasons.append(
             f"new items lie {ratio:.2f} times as far from their codes as old ones (squared error {after.mean():.3f} against "
             f"{before.mean():.3f}; up to {accepted:.2f} is accepted)"
@@ -118,6 +127,7 @@ def drift(quantizer: Quantizer, old: Sample, new: Sample, crowded: float, limit:
         "old_items": len(before),
         "old_items_learned": old.learned,
         "enough": enough,
+        "comparable": comparable,
         "error": {
             "old": round(float(before.mean()), 6),
             "new": round(float(after.mean()), 6),

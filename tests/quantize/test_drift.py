@@ -73,6 +73,18 @@ def test_a_handful_is_too_few_to_tell() -> None:
     assert not found.refit and "at least 20 are needed" in found.lines()[-1]
 
 
+def test_learned_items_that_are_alone_in_their_codes_give_no_all_clear() -> None:
+    """Two items a code: corrected, they lie as far off as without any code, beside which everything looks near."""
+    few = items(OWN, 40, 3)
+    quantizer = ResidualKMeans.fit(few, (20, 20, 20), 0, 50, 1e-4)
+    counts = [np.bincount(quantizer.encode(few)[:, level], minlength=20) for level in range(3)]
+    old = Sample(few, [f"P{i}" for i in range(40)], True, counts)
+    found = drift(quantizer, old, sample(items(OTHER, 60, 2)), 0.0, 0.25, 0)
+    assert not found.figures["comparable"] and not found.refit
+    assert found.lines()[-1].startswith("too few old items a code to tell: learn codes with 30 cold items")
+    assert drift(quantizer, sample(items(OWN, 60, 4)), sample(items(OTHER, 60, 2)), 0.0, 0.25, 0).figures["comparable"]
+
+
 def test_groups_with_no_place_left_are_a_reason_too() -> None:
     assert crowded_share(np.array([[0], [0], [1]], np.int32), np.array([1, 2]), tie_codes=2) == 0.5
     found = drift(QUANTIZER, sample(items(OWN, 100, 1)), sample(items(OWN, 100, 2)), 0.5, 0.25, 0)
