@@ -179,7 +179,7 @@ class Answerer:
                 shortfall = f"the caps on shared prefixes leave room for no more of {ranked.eligible:,} items; {shortfall}"
         rows = self._rows(ranked, eligibility)
         filters = tuple(str(one) for one in eligibility.filters)
-        return Answer(asked, k, request, ranked, rows, filters, (*notes, *more), shortfall)
+        return Answer(asked, k, request, ranked, rows, filters, (*notes, *more), shortfall, options.exact)
 
     def _ranked(self, requests: Sequence[Request], k: int, options: Options) -> list[Ranked]:
         config = self.run.config.recommend

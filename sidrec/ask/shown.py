@@ -22,7 +22,7 @@ class Answer:
     over the codes of the catalogue's items all items' probabilities sum to 1, whatever is filtered), ``levels`` (the
     log-probability of each code given those before it) and ``matched`` (the conditions of the filters that the item meets,
     with what the catalogue says of it). ``notes``: what was done to the question. ``shortfall``: why there are fewer than
-    ``k``.
+    ``k``. ``widened``: the search was to widen until the answer is proven.
     """
 
     asked: str
@@ -33,6 +33,7 @@ class Answer:
     filters: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     shortfall: str = ""
+    widened: bool = False
 
     @property
     def eligible(self) -> int:
@@ -48,8 +49,9 @@ class Answer:
             return ""
         if self.ranked.exact:
             best = "the model's best item" if n == 1 else f"the {n} best items of the model"
-            return f"Provably {best} for this request{under} ({beams} beams)."
-        return f"The best that {beams} beams met{under}, not proven to be the model's best; --exact widens the search."
+            return f"Provably {best} for this request{under} ({beams:,} beams)."
+        more = "the search widens no further" if self.widened else "--exact widens the search"
+        return f"The best that {beams:,} beams met{under}, not proven to be the model's best; {more}."
 
     def as_json(self) -> dict[str, Any]:
         """Plain dicts, lists, texts and numbers."""

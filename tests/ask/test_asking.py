@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,14 @@ def test_a_narrow_search_says_that_nothing_is_proven(answerer: Answerer) -> None
     answers = [answerer.for_text(text, 2, Options(beams=2)) for text in ("a", "b", "c", "d", "e", "f")]
     open_ = next(answer for answer in answers if not answer.ranked.exact)
     assert open_.certificate == "The best that 2 beams met, not proven to be the model's best; --exact widens the search."
+
+
+def test_an_exact_search_that_stops_at_its_limit_says_so(answerer: Answerer) -> None:
+    answer = answerer.for_text("x", 3, Options(exact=True))
+    assert answer.certificate.startswith("Provably the 3 best items")
+    stopped = replace(answer, ranked=replace(answer.ranked, exact=False, beams=1024))
+    assert stopped.certificate.startswith("The best that 1,024 beams met, not proven")
+    assert stopped.certificate.endswith("; the search widens no further.")
 
 
 def test_contradictory_conditions_say_so(answerer: Answerer) -> None:
